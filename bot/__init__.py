@@ -1,0 +1,1 @@
+"""Slipway: a release bot for teams on Cloud Run and Heroku."""
