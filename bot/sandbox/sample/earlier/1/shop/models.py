@@ -1,0 +1,16 @@
+"""What the shop sells."""
+
+from django.db import models
+
+
+class Product(models.Model):
+    """One thing for sale."""
+
+    name = models.CharField(max_length=80, unique=True)
+    price_cents = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,9 @@
+"""The URLs of the shop."""
+
+from django.urls import path
+
+from shop import views
+
+urlpatterns = [
+    path("", views.front_page),
+]

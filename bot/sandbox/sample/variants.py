@@ -1,0 +1,152 @@
+"""Named changes for a feature branch: one good one, and one for each fault a release can have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HEAD = Path(__file__).parent / "app"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """Who wrote a commit."""
+
+    name: str
+    email: str
+
+
+SAM = Author(name="Sam Okafor", email="sam@example.com")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One change on top of ``main``: path → new text, or ``None`` for a removed file."""
+
+    title: str  # of the pull request
+    message: str  # of the commit
+    author: Author
+    files: Mapping[str, str | None]
+
+
+def _edit(path: str, old: str, new: str) -> str:
+    """Return a file of the head tree with its one ``old`` replaced. Raises ValueError when it is not there once."""
+    text = (HEAD / path).read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise ValueError(f"{path} has {text.count(old)} times {old!r}, wanted once")
+    return text.replace(old, new)
+
+
+def _variant(title: str, body: str, files: Mapping[str, str | None]) -> Variant:
+    return Variant(title=title, message=f"{title}\n\n{body}", author=SAM, files=files)
+
+
+_FEATURED_MIGRATION = """\
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0003_order")]
+    operations = [
+        migrations.AddField(
+            model_name="product",
+            name="featured",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+    ]
+"""
+
+# The column exists since 0001, so the database itself refuses.
+_REPEATED_COLUMN = """\
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0003_order")]
+    operations = [
+        migrations.RunSQL("ALTER TABLE shop_product ADD COLUMN name varchar(120) NOT NULL DEFAULT ''"),
+    ]
+"""
+
+_WSGI_DONE = "application = get_wsgi_application()\n"
+
+VARIANTS: Mapping[str, Variant] = {
+    "feature": _variant(
+        "Mark featured products",
+        "The front page shows a star. The new column has a default in the database, so the old code keeps working.",
+        {
+            "shop/migrations/0004_product_featured.py": _FEATURED_MIGRATION,
+            "shop/models.py": _edit(
+                "shop/models.py",
+                "    stock = models.PositiveIntegerField(default=0, db_default=0)\n",
+                "    stock = models.PositiveIntegerField(default=0, db_default=0)\n"
+                "    featured = models.BooleanField(default=False, db_default=False)\n",
+            ),
+            "shop/templates/shop/front_page.html": _edit(
+                "shop/templates/shop/front_page.html",
+                "<li>{{ product.name }}",
+                "<li>{% if product.featured %}★ {% endif %}{{ product.name }}",
+            ),
+        },
+    ),
+    "broken_health": _variant(
+        "Count products in the health check",
+        "An empty shop is not a healthy shop.",
+        {
+            "shop/views.py": _edit(
+                "shop/views.py",
+                '            cursor.execute("SELECT 1")\n',
+                '            cursor.execute("SELECT 1")\n        Product.objects.filter(visible=True).count()\n',
+            ),
+        },
+    ),
+    "crash_on_boot": _variant(
+        "Read the site's address from the environment",
+        "Mails will need absolute links.",
+        {
+            "shop/wsgi.py": _edit("shop/wsgi.py", _WSGI_DONE, 'SITE_URL = os.environ["SITE_URL"]\n\n' + _WSGI_DONE),
+        },
+    ),
+    "failing_migration": _variant(
+        "Allow longer product names",
+        "80 characters are not enough for ropes.",
+        {"shop/migrations/0004_longer_names.py": _REPEATED_COLUMN},
+    ),
+    "failing_build": _variant(
+        "Show prices in crowns",
+        "Visitors asked for it.",
+        {
+            "shop/views.py": _edit(
+                "shop/views.py",
+                '    """List the products."""\n',
+                '    """List the products."""\n    crowns = (p.price_cents / 100 for p in Product.objects.all(\n',
+            ),
+        },
+    ),
+    "worker_broken": _variant(
+        "Ship orders from a named queue",
+        "Several workers can share the work.",
+        {
+            "shop/tasks.py": _edit(
+                "shop/tasks.py",
+                '"""Work done outside a visitor\'s request."""\n',
+                '"""Work done outside a visitor\'s request."""\n\nimport os\n',
+            ).replace(
+                "from shop.models import Order\n",
+                'from shop.models import Order\n\nQUEUE = os.environ["TASK_QUEUE"]\n',
+            ),
+        },
+    ),
+    "slow_start": _variant(
+        "Warm the price cache before serving",
+        "The first visitor should not wait.",
+        {
+            "shop/wsgi.py": _edit(
+                "shop/wsgi.py",
+                _WSGI_DONE,
+                'time.sleep(float(os.environ.get("SHOP_WARM_UP_SECONDS", "8")))\n\n' + _WSGI_DONE,
+            ).replace("import os\n", "import os\nimport time\n", 1),
+        },
+    ),
+}
