@@ -1,0 +1,1 @@
+"""What a release is and may do: pure values and decisions."""

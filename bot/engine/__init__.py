@@ -1,0 +1,1 @@
+"""Brings the world to a plan."""

@@ -1,0 +1,1 @@
+"""What people read: outcomes rendered as Markdown. Pure."""

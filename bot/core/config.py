@@ -1,0 +1,462 @@
+"""The model of ``.github/slipway.yml``: what may be written, and what it means.
+
+Strict: an unknown key, a wrong type or an impossible reference is an error with its place (:mod:`bot.core.config_file`).
+A field that is left out of a service or job is *not declared*: the bot leaves the live value alone. The JSON Schema and
+the reference page are generated from these models, so each field's ``description`` is what its reader needs.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+
+
+def parse_duration(value: Any) -> float:
+    """Read ``90s``, ``20m``, ``1h30m``, ``250ms`` or a number of seconds; returns seconds. Raises ValueError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        raise ValueError("should be a duration such as 90s, 20m or 1h30m")
+    return sum(float(part) * unit for part, unit in zip(match.groups(), _UNITS, strict=True) if part)
+
+
+def _text(value: Any) -> Any:
+    """Take YAML's plain numbers as the text they were written as: ``WEB_CONCURRENCY: 1`` means ``"1"``."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(gt=0),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?$"},
+                {"type": "number"},
+            ]
+        }
+    ),
+]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
+Words = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+# Service and job names are names on Cloud Run: lower case, digits, hyphens, a letter first (run.v2 Service.name: RFC 1035).
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ROLES = ("read", "triage", "write", "maintain", "admin")
+Role = Annotated[str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[\w.-]+(/[\w.-]+)?)$")]
+Roles = Annotated[
+    tuple[Role, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
+
+
+class Model(BaseModel):
+    """Base of all models: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=False)
+
+
+class Permissions(Model):
+    """Who may run a command: a repository role (that role or a higher one), ``@login`` or ``@org/team``."""
+
+    deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
+    rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
+    status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
+    help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
+
+
+class Overlay(Model):
+    """Sources of other repositories that join the build context."""
+
+    context: str = Field(description="Name of the additional build context.")
+    repos: tuple[str, ...] = Field(description="Repositories, `owner/name`.")
+    args: dict[EnvName, Text] = Field(default_factory=dict, description="Build arguments that come with the overlay.")
+
+
+class BuildConfig(Model):
+    """How an image is made of a sha."""
+
+    dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile in the repository.")
+    context: str = Field(".", description="Folder of the repository that is the build context.")
+    platform: str | None = Field(None, description="Platform of the image, e.g. `linux/amd64`.")
+    args: dict[EnvName, Text] = Field(default_factory=dict, description="Build arguments.")
+    labels: dict[str, Text] = Field(default_factory=dict, description="Labels of the image, beside the bot's own.")
+    config: str | None = Field(
+        None, description="A `cloudbuild.yaml` on the default branch that builds the image, instead of `dockerfile`."
+    )
+    substitutions: dict[str, Text] = Field(
+        default_factory=dict, description="Substitutions for `config`, e.g. `_TIER`."
+    )
+    repository: str | None = Field(
+        None,
+        description="A connected repository (`projects/…/connections/…/repositories/…`) to take the source from, instead of uploading it.",
+    )
+    timeout: Duration = Field(1200.0, description="How long a build may take.")
+    machine_type: str | None = Field(None, description="Cloud Build machine type, e.g. `E2_HIGHCPU_8`.")
+    service_account: str | None = Field(None, description="Service account that the build runs as (e-mail).")
+    provenance: bool = Field(False, description="Ask Cloud Build for provenance; a build without it then fails.")
+    builder: Literal["cloudbuild"] = Field("cloudbuild", description="What builds.")
+    overlay: Overlay | None = Field(None, description="Sources of other repositories. *Parsed; not acted on yet.*")
+
+
+class Gates(Model):
+    """What must hold before a release starts."""
+
+    required_checks: tuple[str, ...] | Literal["branch"] = Field(
+        (),
+        description="Names of check runs or status contexts that must be green on the very sha, or `branch`: "
+        "those that the rules of the base branch require.",
+    )
+    allow_forks: bool = Field(False, description="Whether a pull request from a fork may be released (by `@sha` only).")
+    allow_drafts: bool = Field(False, description="Whether a draft pull request may be released.")
+    require_sha: bool = Field(False, description="Whether `@sha` must be named in the command.")
+    preflight: tuple[str, ...] = Field((), description="Further checks of the source. *Parsed; not acted on yet.*")
+    interface: dict[str, str] = Field(
+        default_factory=dict, description="ASGI/WSGI expectation. *Parsed; not acted on yet.*"
+    )
+
+
+class SecretRef(Model):
+    """A secret in Secret Manager. ``pin`` resolves ``latest`` to a number at release."""
+
+    name: str = Field(description="Name of the secret.")
+    version: Annotated[str, BeforeValidator(_text), StringConstraints(pattern=r"^(latest|pin|[0-9]+)$")] = Field(
+        "latest", description="`latest` or a version number; `pin` is *parsed; not acted on yet*."
+    )
+
+
+def _secret(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Secret = Annotated[
+    SecretRef,
+    BeforeValidator(_secret),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/SecretRef"}]}),
+]
+
+
+class Vpc(Model):
+    """Direct VPC egress, or a connector."""
+
+    network: str | None = Field(None, description="VPC network.")
+    subnetwork: str | None = Field(None, description="Subnetwork.")
+    connector: str | None = Field(None, description="Serverless VPC Access connector, instead of a network.")
+    egress: Literal["all-traffic", "private-ranges-only"] = Field(
+        "private-ranges-only", description="What goes through it."
+    )
+
+
+class Scale(Model):
+    """Instances of a service, at the service level (revisions share it)."""
+
+    min: int | None = Field(None, ge=0, description="Fewest instances.")
+    max: int | None = Field(None, ge=1, description="Most instances.")
+
+
+class Probe(Model):
+    """A container probe over HTTP."""
+
+    path: str = Field(description="Path that must answer 2xx or 3xx.")
+    period: Duration = Field(10.0, description="Seconds between probes.")
+    timeout: Duration = Field(1.0, description="Seconds one probe may take.")
+    failures: int = Field(3, ge=1, description="Failures in a row that count as failed.")
+    delay: float = Field(0, ge=0, description="Seconds before the first probe.")
+
+
+def _probe(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+HttpProbe = Annotated[
+    Probe, BeforeValidator(_probe), WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Probe"}]})
+]
+
+
+class Probes(Model):
+    """Probes of a service's container."""
+
+    startup: HttpProbe | None = Field(None, description="A path, or a probe: the revision is ready once it passes.")
+    liveness: HttpProbe | None = Field(None, description="A path, or a probe: the instance is restarted when it fails.")
+
+
+class Workload(Model):
+    """What services and jobs have in common. What is left out is not declared: the live value stays."""
+
+    env: dict[EnvName, Text] = Field(default_factory=dict, description="Environment variables.")
+    secrets: dict[str, Secret] = Field(
+        default_factory=dict,
+        description="Secrets: an environment variable's name, or an absolute path of a file, to a secret's name (or `{name, version}`).",
+    )
+    service_account: str | None = Field(None, description="Service account that it runs as (e-mail).")
+    cloudsql: Words | None = Field(
+        None,
+        description="Cloud SQL instances to connect (`PROJECT:REGION:NAME`, or a name in the target's project and region).",
+    )
+    vpc: Vpc | Literal["auto"] | None = Field(None, description="VPC access. `auto` is *parsed; not acted on yet*.")
+    memory: str | None = Field(None, description="Memory limit, e.g. `1Gi`.")
+    cpu: Text | None = Field(None, description="CPU limit, e.g. `1` or `2`.")
+    execution_env: Literal["gen1", "gen2"] | None = Field(None, description="Execution environment.")
+    command: tuple[str, ...] | None = Field(None, description="Entry point of the container, instead of the image's.")
+    args: tuple[str, ...] | None = Field(None, description="Arguments of the entry point, instead of the image's.")
+    labels: dict[str, Text] = Field(default_factory=dict, description="Labels, beside the bot's own.")
+
+
+class Defaults(Workload):
+    """Values for every service and job of a target that declares none of its own."""
+
+    port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
+    timeout: Duration | None = Field(None, description="Request timeout of services.")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
+
+
+class ServiceConfig(Workload):
+    """A Cloud Run service."""
+
+    name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
+    public: bool | None = Field(None, description="Whether anyone may call it (the `allUsers` invoker).")
+    ingress: Ingress | None = Field(None, description="Where requests may come from.")
+    port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
+    timeout: Duration | None = Field(None, description="Request timeout.")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
+    scale: Scale | None = Field(None, description="Instances.")
+    probe: Probes | None = Field(None, description="HTTP probes.")
+    default_url: bool | None = Field(None, description="Whether the `run.app` URL is served.")
+
+
+class JobConfig(Workload):
+    """A Cloud Run job."""
+
+    name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
+    when: Literal["release", "manual"] = Field(
+        "manual",
+        description="`release`: run on the new image before any traffic moves. `manual`: only as a check or by hand.",
+    )
+    run: Words | None = Field(
+        None,
+        description="Commands, run one after the other by a shell; the first failure stops. Instead of `command` and `args`.",
+    )
+    run_with: str = Field("python manage.py", description="What each command of `run` is given to.")
+    env_file: str | None = Field(None, description="A file that the shell reads into the environment before `run`.")
+    timeout: Duration = Field(600.0, description="How long one task may take.")
+    max_retries: int = Field(0, ge=0, le=10, description="How often a failed task is tried again.")
+
+
+class Auth(Model):
+    """Workload Identity Federation. Without it: application-default credentials."""
+
+    workload_identity_provider: str = Field(
+        description="`projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER`"
+    )
+    service_account: str | None = Field(
+        None, description="Service account to act as (e-mail). Default: the federated identity itself."
+    )
+
+
+class HttpCheckConfig(Model):
+    """A request, and what its answer must be."""
+
+    http: str = Field(description="An absolute URL (asked once the release is live), or a path on `service`.")
+    service: str | None = Field(None, description="Service of a path. Default: the first service.")
+    when: Literal["candidate", "live", "both"] | None = Field(
+        None,
+        description="Before traffic (at the candidate's own URL), after it, or both. Default: `both` for a path, `live` for a URL.",
+    )
+    method: Literal["GET", "HEAD", "POST"] = Field("GET", description="Request method.")
+    status: int = Field(200, ge=100, le=599, description="Expected status. 401 and 403 are asked without credentials.")
+    json_: dict[str, Any] = Field(
+        default_factory=dict, alias="json", description="Expected fields of a JSON answer, by dotted path."
+    )
+    contains: str = Field("", description="Text that the body must contain.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Response headers and the text they must contain."
+    )
+    within: Duration = Field(10.0, description="Bound on one answer's latency.")
+    passes: int = Field(1, ge=1, le=100, description="Consecutive passes wanted.")
+    deadline: Duration = Field(60.0, description="Time in which they must be reached.")
+    interval: Duration = Field(1.0, description="Time between attempts.")
+
+
+class JobCheckConfig(Model):
+    """A job that must succeed on the released image."""
+
+    job: str = Field(description="Name of a job of the target.")
+    when: Literal["candidate", "live"] = Field("live", description="Before or after traffic.")
+
+
+class IamCheckConfig(Model):
+    """Who may reach a service."""
+
+    iam: str = Field(description="Name of a service.")
+    no_public_invoker: bool | None = Field(None, description="Whether `allUsers` must not be able to call it.")
+    ingress: Ingress | None = Field(None, description="Expected ingress.")
+
+
+class ServingCheckConfig(Model):
+    """What serves equals what was released. This is always checked; naming it sets which services and how long."""
+
+    serving: tuple[str, ...] = Field(description="Services.")
+    digest: str = Field("{release.digest}", description="Expected digest: only `{release.digest}` makes sense.")
+    deadline: Duration = Field(60.0, description="Time in which it must be so.")
+
+
+CheckConfig: TypeAlias = HttpCheckConfig | JobCheckConfig | IamCheckConfig | ServingCheckConfig
+
+
+class Scheduler(Model):
+    """Cloud Scheduler jobs kept in step with the code."""
+
+    source: str = Field(description="File that declares them.")
+    uri: str = Field("", description="URL they post to.")
+    prefix: str = Field("", description="Prefix of their names.")
+    timezone: str = Field("UTC", description="Time zone.")
+
+
+class CloudRunTarget(Model):
+    """Google Cloud Run."""
+
+    type: Literal["cloud_run"] = Field(description="`cloud_run`")
+    project: str = Field(description="Project id.")
+    region: str = Field(description="Region.")
+    auth: Auth | None = Field(
+        None, description="Workload Identity Federation. Default: application-default credentials."
+    )
+    image: str = Field("{region}-docker.pkg.dev/{project}/{app}/{app}", description="Image repository, without a tag.")
+    service_name: str = Field(
+        "{app}-{name}{suffix}", description="Name of a service or job on Cloud Run that sets none of its own."
+    )
+    suffix: dict[str, str] = Field(
+        default_factory=lambda: {"default": "-{env}"},
+        description="What `{suffix}` means: an environment's name to a text; `default` for the others.",
+    )
+    source_bucket: str = Field("{project}_cloudbuild", description="Bucket that sources are uploaded to.")
+    runtime_sa: str | None = Field(None, description="Service account of every service and job that declares none.")
+    cloudsql: Words | None = Field(None, description="Cloud SQL instances of every service and job that declares none.")
+    vpc: Vpc | Literal["auto"] | None = Field(
+        None, description="VPC access of every service and job that declares none."
+    )
+    env: dict[EnvName, Text] = Field(
+        default_factory=dict, description="Environment variables of every service and job."
+    )
+    secrets: dict[str, Secret] = Field(default_factory=dict, description="Secrets of every service and job.")
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="Values for every service and job that declares none."
+    )
+    services: dict[Name, ServiceConfig] = Field(min_length=1, description="Services. They are released as one unit.")
+    jobs: dict[Name, JobConfig] = Field(
+        default_factory=dict, description="Jobs. Those with `when: release` run in this order."
+    )
+    verify: tuple[CheckConfig, ...] = Field((), description="Checks of every environment on this target.")
+    rollout_timeout: Duration = Field(
+        300.0, description="How long a revision may take to be ready, and traffic to move."
+    )
+    scheduler: Scheduler | None = Field(None, description="Scheduler sync. *Parsed; not acted on yet.*")
+    order: tuple[str, ...] = Field(
+        (), description="Order of the steps. Only the built-in order is supported: *parsed; not acted on yet*."
+    )
+
+
+class Dynos(Model):
+    """Dynos of one process type."""
+
+    qty: int = Field(ge=0, description="Dynos.")
+    max: int | None = Field(None, description="Never more than this.")
+
+
+class HerokuTarget(Model):
+    """A Heroku app."""
+
+    type: Literal["heroku"] = Field(description="`heroku`")
+    app: str = Field(description="Name of the app.")
+    verify: tuple[CheckConfig, ...] = Field((), description="Checks of every environment on this target.")
+    build_timeout: Duration = Field(1200.0, description="How long a build may take.")
+    release_timeout: Duration = Field(
+        3600.0, description="How long the release phase may take (Heroku's own cap is an hour)."
+    )
+    legacy: bool = Field(False, description="A note to readers.")
+    release_phase: str | None = Field(None, description="What the `Procfile` runs on release: a note to readers.")
+    first_deploy: str | None = Field(None, description="One-off command of a first deploy. *Parsed; not acted on yet.*")
+    formation: dict[str, int | Dynos] = Field(
+        default_factory=dict, description="Dynos by process type. *Parsed; not acted on yet.*"
+    )
+    backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
+    review_apps: dict[str, Any] = Field(default_factory=dict, description="Review apps. *Parsed; not acted on yet.*")
+
+
+TargetConfig: TypeAlias = Annotated[CloudRunTarget | HerokuTarget, Field(discriminator="type")]
+
+
+class Approvals(Model):
+    """Approval of a release by a second person."""
+
+    environment: str | None = Field(None, description="GitHub environment whose reviewers approve.")
+    confirm: bool = Field(False, description="Ask for a typed confirmation.")
+
+
+class EnvironmentConfig(Model):
+    """An environment: where a target's application runs for somebody."""
+
+    target: str | None = Field(None, description="Name of a target. Default: the only one.")
+    on: Literal["push"] | None = Field(None, description="`push`: a push to the default branch releases it.")
+    url: str | None = Field(
+        None,
+        description="Where users find it: `{url}` in checks, and the link on the deployment. Default: the first service's own URL.",
+    )
+    production: bool | None = Field(
+        None, description="Whether it is production. Default: it is if named `prod` or `production`."
+    )
+    permissions: Permissions = Field(
+        default_factory=Permissions, description="Who may do what here, instead of the general rule."
+    )
+    gates: Gates | None = Field(None, description="Gates here, instead of the general ones.")
+    values: dict[str, Text] = Field(default_factory=dict, description="Values of your own: `queue: x` gives `{queue}`.")
+    env: dict[EnvName, Text] = Field(
+        default_factory=dict, description="Environment variables of every service and job here."
+    )
+    secrets: dict[str, Secret] = Field(default_factory=dict, description="Secrets of every service and job here.")
+    services: dict[str, ServiceConfig] = Field(
+        default_factory=dict, description="What differs from the target's services."
+    )
+    jobs: dict[str, JobConfig] = Field(default_factory=dict, description="What differs from the target's jobs.")
+    project: str | None = Field(None, description="Project id, instead of the target's.")
+    region: str | None = Field(None, description="Region, instead of the target's.")
+    app: str | None = Field(None, description="Heroku app, instead of the target's.")
+    verify: tuple[CheckConfig, ...] | None = Field(None, description="Checks here, instead of the target's.")
+    promote_from: str | None = Field(
+        None, description="Environment whose image is promoted. *Parsed; not acted on yet.*"
+    )
+    approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
+    backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
+
+
+class Config(Model):
+    """The configuration of a repository's releases, read from the default branch."""
+
+    version: Literal[1] = Field(description="Version of this format.")
+    app: Name = Field(description="Name of the application: `{app}`.")
+    default_environment: str | None = Field(None, description="What `/deploy` alone means. Never production.")
+    permissions: Permissions = Field(default_factory=Permissions, description="Who may do what.")
+    build: BuildConfig = Field(default_factory=BuildConfig, description="How an image is made.")
+    gates: Gates = Field(default_factory=Gates, description="What must hold before a release starts.")
+    targets: dict[Name, TargetConfig] = Field(min_length=1, description="Where the application can run.")
+    environments: dict[Name, EnvironmentConfig] = Field(min_length=1, description="The environments.")
+    config_vars: dict[str, Any] = Field(
+        default_factory=dict, description="Rules for config vars. *Parsed; not acted on yet.*"
+    )

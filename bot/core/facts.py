@@ -1,0 +1,149 @@
+"""What GitHub says, as values. Adapters make them, policy judges them.
+
+Times are aware datetimes in UTC. Shas are 40 hex digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Permission = Literal["none", "read", "triage", "write", "maintain", "admin"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequest:
+    """A pull request as it is now. ``mergeable`` is None while GitHub still computes it.
+
+    ``head_repository`` is ``""`` when the fork was deleted (GitHub then gives a null ``head.repo``).
+    """
+
+    number: int
+    title: str
+    author: str
+    state: Literal["open", "closed"]
+    merged: bool
+    draft: bool
+    mergeable: bool | None
+    head_sha: str
+    head_ref: str
+    head_repository: str
+    base_ref: str
+    base_repository: str
+    merge_sha: str = ""  # the merge commit, once merged
+    url: str = ""
+
+    @property
+    def from_fork(self) -> bool:
+        """Whether the head is in another repository (or in one that is gone)."""
+        return self.head_repository.lower() != self.base_repository.lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A commit. ``subject`` is the first line of its message."""
+
+    sha: str
+    subject: str
+    author: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckState:
+    """The newest report of one check run or status context on a sha.
+
+    ``state`` folds GitHub's conclusions: ``success`` (also neutral and skipped), ``pending`` (queued, in progress,
+    expected) and ``failure`` (everything else).
+    """
+
+    name: str
+    state: Literal["success", "pending", "failure"]
+    conclusion: str = ""  # GitHub's own word
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """``base...head``: how many commits ``head`` is ahead and behind, and the newest of those ahead (oldest first)."""
+
+    ahead_by: int
+    behind_by: int
+    commits: tuple[Commit, ...] = ()
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentStatus:
+    """One status of a deployment, ``state`` in GitHub's words."""
+
+    state: str
+    description: str = ""
+    environment_url: str = ""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """A GitHub deployment. ``statuses`` is newest first and may be cut to the newest."""
+
+    id: int
+    sha: str
+    ref: str
+    environment: str
+    payload: dict[str, Any]
+    created_at: datetime
+    creator: str = ""
+    statuses: tuple[DeploymentStatus, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The newest status, ``pending`` while there is none (as GitHub shows it)."""
+        return self.statuses[0].state if self.statuses else "pending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockRecord:
+    """Who holds an environment: the message of the tag object that ``refs/slipway/locks/<environment>`` points at."""
+
+    environment: str
+    run_id: int
+    run_attempt: int
+    actor: str
+    pull_request: int | None
+    sha: str
+    since: datetime
+    reason: str = ""
+    expires: datetime | None = None
+    sticky: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """A lock that is held. ``oid`` is what the ref points at: releasing it compares with that.
+
+    ``record`` is None when the ref is there but its record cannot be read: it then counts as held.
+    """
+
+    environment: str
+    oid: str
+    record: LockRecord | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The workflow run that the bot is running in. ``url`` is its page."""
+
+    id: int
+    attempt: int
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentRef:
+    """A comment of the bot. ``url`` is its page."""
+
+    id: int
+    url: str = ""
+    body: str = field(default="", repr=False)

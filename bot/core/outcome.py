@@ -1,0 +1,222 @@
+"""How a command ended, and everything its report needs. Values only: :mod:`bot.report` renders them.
+
+``Decision`` and ``Reason`` are outputs of the action: closed sets, never renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from bot.core.checks import CheckResult
+from bot.core.facts import Commit, Comparison
+from bot.core.target import Diagnosis
+
+
+class Decision(StrEnum):
+    """What became of the event. The output ``decision``."""
+
+    IGNORED = "ignored"  # not for us
+    ANSWERED = "answered"  # a question, answered
+    REFUSED = "refused"  # a command that was not carried out; nothing was changed
+    RELEASE = "release"  # phase ``command`` says: the release job may go on
+    RELEASED = "released"  # released (or rolled back), verified
+    FAILED = "failed"  # a release failed; the report says what serves now
+    CANCELLED = "cancelled"  # a release was stopped; the report says what serves now
+
+
+class Reason(StrEnum):
+    """Why. The output ``reason``. Each has a sentence in ``docs/reference/reasons.md``, generated from ``REASONS``."""
+
+    NOT_A_COMMAND = "not_a_command"
+    EVENT_NOT_SUPPORTED = "event_not_supported"
+    HELP_SHOWN = "help_shown"
+    STATUS_SHOWN = "status_shown"
+    PLAN_SHOWN = "plan_shown"
+    READY = "ready"
+    RELEASED = "released"
+    ROLLED_BACK = "rolled_back"
+    ALREADY_DONE = "already_done"
+    NOTHING_TO_RELEASE = "nothing_to_release"
+    UNKNOWN_COMMAND = "unknown_command"
+    BAD_ARGUMENTS = "bad_arguments"
+    TOO_MANY_COMMANDS = "too_many_commands"
+    UNKNOWN_ENVIRONMENT = "unknown_environment"
+    UNKNOWN_SERVICE = "unknown_service"
+    FORBIDDEN = "forbidden"
+    NOT_A_PULL_REQUEST = "not_a_pull_request"
+    PULL_REQUEST_CLOSED = "pull_request_closed"
+    PULL_REQUEST_DRAFT = "pull_request_draft"
+    PULL_REQUEST_CONFLICTS = "pull_request_conflicts"
+    WRONG_BASE = "wrong_base"
+    FORK = "fork"
+    SHA_REQUIRED = "sha_required"
+    SHA_UNKNOWN = "sha_unknown"
+    HEAD_MOVED = "head_moved"
+    PUSH_UNKNOWN = "push_unknown"
+    CHECKS_FAILED = "checks_failed"
+    CHECKS_PENDING = "checks_pending"
+    CHECKS_MISSING = "checks_missing"
+    LOCKED = "locked"
+    ON_HOLD = "on_hold"
+    NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
+    UNSUPPORTED_SETTING = "unsupported_setting"
+    CONFIG_MISSING = "config_missing"
+    CONFIG_INVALID = "config_invalid"
+    EVENT_INVALID = "event_invalid"
+    SETTINGS_INVALID = "settings_invalid"
+    BUILD_FAILED = "build_failed"
+    JOB_FAILED = "job_failed"
+    ROLLOUT_FAILED = "rollout_failed"
+    VERIFICATION_FAILED = "verification_failed"
+    SHIFT_FAILED = "shift_failed"
+    RESTORE_FAILED = "restore_failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    AUTH_FAILED = "auth_failed"
+    CONFLICT = "conflict"
+    NOT_FOUND = "not_found"
+    UPSTREAM_FAILED = "upstream_failed"
+    UPSTREAM_FORBIDDEN = "upstream_forbidden"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a command is not carried out: a reason, the sentence for its reader, and what to type or do next."""
+
+    reason: Reason
+    sentence: str
+    next: str = ""
+    gate: str = ""
+
+
+StepState = Literal["waiting", "running", "done", "failed", "skipped", "cancelled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """A step as it stands. Times are seconds since the epoch, 0 when not reached.
+
+    ``kind`` is the step's class name in snake_case (``build``, ``run_job``, ``rollout``, ``verify``, ``shift``,
+    ``restore``); ``title`` its name for people.
+    """
+
+    id: str
+    kind: Literal["gates", "build", "run_job", "rollout", "verify", "shift", "restore"]
+    title: str
+    state: StepState = "waiting"
+    detail: str = ""
+    link: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    checks: tuple[CheckResult, ...] = ()
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceLine:
+    """One service in the report: what served before, what was tried, what serves now (revision names, ``""`` = none).
+
+    ``healthy`` is whether what serves now is what was wanted (the release, or after a failure the former revision).
+    """
+
+    service: str
+    before: str = ""
+    tried: str = ""
+    now: str = ""
+    now_percent: int = 100
+    url: str = ""
+    healthy: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseReport:
+    """A release (or rollback) as it stands, for its comment, its summary and the output ``result``.
+
+    ``now`` is the time of the report in seconds since the epoch. ``state``: ``running`` until the end. ``restored``:
+    None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
+    that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``next``: commands to type.
+    """
+
+    verb: Literal["deploy", "rollback"]
+    environment: str
+    sha: str
+    actor: str
+    state: Literal["running", "released", "failed", "cancelled"]
+    now: float
+    started: float
+    steps: tuple[StepResult, ...] = ()
+    services: tuple[ServiceLine, ...] = ()
+    repository_url: str = ""
+    previous_sha: str = ""
+    comparison: Comparison | None = None
+    url: str = ""
+    run_url: str = ""
+    deployment_id: int = 0
+    digest: str = ""
+    reason: Reason = Reason.READY
+    sentence: str = ""
+    restored: bool | None = None
+    restore_detail: str = ""
+    exposed_seconds: float = 0.0
+    not_undone: tuple[str, ...] = ()
+    behind_by: int = 0
+    next: tuple[str, ...] = ()
+    usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentStatus:
+    """One row of ``/status``. ``asked`` is False when the target could not be asked and only the record is shown.
+
+    ``history`` holds the final states of the newest deployments, oldest first. ``since``: seconds since the epoch.
+    """
+
+    environment: str
+    sha: str = ""
+    commit: Commit | None = None
+    since: float = 0.0
+    actor: str = ""
+    state: str = ""
+    pull_request: int | None = None
+    asked: bool = False
+    services: tuple[ServiceLine, ...] = ()
+    lock: str = ""
+    history: tuple[str, ...] = ()
+    url: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelpEntry:
+    """One command of ``/help``. ``examples`` are shown without their slash, so that no bot answers another."""
+
+    verb: str
+    usage: str
+    summary: str
+    examples: tuple[str, ...] = ()
+    allowed: bool = True
+    who: str = ""
+    flags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an event ended: the action's outputs and its exit code.
+
+    ``result`` is the JSON of the output ``result`` (its ``version`` is 1).
+    """
+
+    decision: Decision
+    reason: Reason
+    environment: str = ""
+    environments: tuple[str, ...] = ()
+    sha: str = ""
+    deployment_id: int = 0
+    url: str = ""
+    comment_id: int = 0
+    exit_code: int = 0
+    message: str = ""
+    result: dict[str, Any] = field(default_factory=dict)

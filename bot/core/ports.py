@@ -1,0 +1,132 @@
+"""The port to GitHub. :mod:`bot.app` and the engine know it by this Protocol; :mod:`bot.github.api` is the real one.
+
+Reads are idempotent and are repeated by the adapter on 5xx, 429, secondary limits and broken connections. Writes say
+in their docstring why they are safe to repeat, or that a lost reply is looked up instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.core.facts import (
+    CheckState,
+    CommentRef,
+    Commit,
+    Comparison,
+    Deployment,
+    Lock,
+    LockRecord,
+    Permission,
+    PullRequest,
+)
+
+
+class GitHub(Protocol):
+    """What the bot asks of GitHub, for one repository. All methods block and may be called from several threads.
+
+    All raise :class:`bot.errors.UpstreamError` (or a subclass) on failure.
+    """
+
+    def permission(self, login: str) -> Permission:
+        """Return a user's role on the repository, ``none`` for an outsider (collaborator-permission API)."""
+        ...
+
+    def team_member(self, organization: str, team: str, login: str) -> bool:
+        """Whether a user is an active member of a team (or of one of its child teams)."""
+        ...
+
+    def file(self, path: str, ref: str) -> str | None:
+        """Return a file's text at a ref, None when there is none. Raises UpstreamError when it is no UTF-8 text."""
+        ...
+
+    def pull_request(self, number: int) -> PullRequest:
+        """Return a pull request."""
+        ...
+
+    def commit(self, ref: str) -> Commit:
+        """Resolve a sha (full or short), branch or tag. Raises NotFoundError."""
+        ...
+
+    def checks(self, sha: str) -> tuple[CheckState, ...]:
+        """Return every check run and status context of a sha, the newest of each app and name."""
+        ...
+
+    def required_checks(self, branch: str) -> tuple[str, ...]:
+        """Return the names that the branch's rules and protection require."""
+        ...
+
+    def pushed_at(self, branch: str, sha: str) -> datetime | None:
+        """Return when a branch was moved to a sha by the server's clock (activity API), None if there is no record."""
+        ...
+
+    def compare(self, base: str, head: str) -> Comparison:
+        """Compare two commits. Raises NotFoundError."""
+        ...
+
+    def pull_requests_of(self, sha: str) -> tuple[int, ...]:
+        """Return the numbers of the pull requests that a commit came in by."""
+        ...
+
+    def deployments(self, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """Return an environment's newest deployments of task ``deploy``, newest first, each with its newest statuses."""
+        ...
+
+    def create_deployment(
+        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
+    ) -> Deployment:
+        """Create a deployment (no auto-merge, no required contexts). A lost reply is looked up by ``payload["id"]``."""
+        ...
+
+    def set_status(
+        self,
+        deployment_id: int,
+        state: str,
+        *,
+        description: str = "",
+        environment_url: str = "",
+        log_url: str = "",
+    ) -> None:
+        """Add a deployment status; repeated on failure (a second equal status does no harm). Cuts to 140 characters."""
+        ...
+
+    def comment(self, number: int, body: str) -> CommentRef:
+        """Comment on an issue or pull request. A lost reply is looked up by the marker in the body's first line."""
+        ...
+
+    def edit_comment(self, comment_id: int, body: str) -> None:
+        """Replace a comment's body; repeated on failure (the same body again does no harm)."""
+        ...
+
+    def react(self, comment_id: int, content: str) -> None:
+        """Add a reaction to a comment (GitHub answers 200 for one that is there)."""
+        ...
+
+    def unreact(self, comment_id: int, reaction_id: int) -> None:
+        """Take a reaction of the bot's back; gone already is fine."""
+        ...
+
+    def lock(self, environment: str) -> Lock | None:
+        """Return who holds an environment, None if it is free."""
+        ...
+
+    def take_lock(self, record: LockRecord) -> Lock | None:
+        """Claim an environment atomically (creating the ref); None if somebody else holds it.
+
+        A lost reply is settled by reading the ref: the tag object's id tells whose it is.
+        """
+        ...
+
+    def release_lock(self, lock: Lock) -> bool:
+        """Delete the lock if it still is this one (compare and swap). False if it was not."""
+        ...
+
+    def run_alive(self, run_id: int, attempt: int) -> bool:
+        """Whether a workflow run's attempt is still queued or running. Unknown runs are not alive."""
+        ...
+
+    def tarball(self, sha: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream the gzipped tarball of a sha in chunks, one folder at its top."""
+        ...

@@ -1,0 +1,168 @@
+"""The port to where an application runs. The engine knows a target by this Protocol alone.
+
+Each step is *observed* before it is applied and while it runs; *apply* only starts it. So the engine's one loop
+(observe, apply if absent, poll) also finishes a release whose runner died or whose reply was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, TypeAlias
+
+from bot.core.plan import Step
+from bot.core.serving import Artifact, Serving
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """How targets differ, as far as planning has to know.
+
+    ``separate_build``: an artifact can be built without being released. ``traffic_split``: a candidate runs beside
+    what serves. ``jobs``: configured jobs run on the artifact (Heroku has a release phase instead).
+    """
+
+    kind: Literal["cloud_run", "heroku"]
+    separate_build: bool
+    traffic_split: bool
+    jobs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseId:
+    """The identity that every applied thing is named or labelled with, so that it is found again.
+
+    ``key`` is the deployment id in base 36: short enough for a revision name. ``tag`` is the traffic tag of candidates.
+    """
+
+    deployment_id: int
+    environment: str
+    sha: str
+    actor: str
+    tag: str
+
+    @property
+    def key(self) -> str:
+        """Return the deployment id in base 36."""
+        digits, number = "", self.deployment_id
+        while number:
+            number, rest = divmod(number, 36)
+            digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+        return digits or "0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the release knows so far. Immutable: each finished step gives a new one."""
+
+    release: ReleaseId
+    before: Serving
+    artifact: Artifact | None = None
+    handles: Mapping[str, str] = field(default_factory=dict)  # step id -> provider's name of what was started
+
+    def with_handle(self, step_id: str, handle: str) -> Known:
+        """Return a copy that also knows what a step started."""
+        return replace(self, handles={**self.handles, step_id: handle})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """Not there: apply it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """Under way. ``handle`` is the provider's name of it, ``detail`` a few words, ``link`` a page to watch."""
+
+    handle: str = ""
+    detail: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """There, as wanted. ``artifact`` is set by a build."""
+
+    handle: str = ""
+    detail: str = ""
+    link: str = ""
+    artifact: Artifact | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """There, but failed: applying again would not help. ``detail`` is the provider's own reason in a sentence."""
+
+    handle: str = ""
+    detail: str = ""
+    link: str = ""
+
+
+Observation: TypeAlias = Absent | Running | Done | Broken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Why a step failed, from the logs. ``error`` is the first error line, ``tail`` the last lines, oldest first."""
+
+    error: str = ""
+    tail: tuple[str, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Who can reach a service. ``ingress`` in the provider's short words (``all``, ``internal``, …)."""
+
+    public: bool
+    ingress: str
+
+
+Source: TypeAlias = Callable[[str], AbstractContextManager[Iterator[bytes]]]
+"""Gives the gzipped tarball of a sha as a stream of chunks."""
+
+
+class Target(Protocol):
+    """A place that an environment runs on. Methods block; they may be called from several threads.
+
+    All raise :class:`bot.errors.UpstreamError` (or a subclass) when the provider fails, :class:`bot.errors.AuthError`
+    without usable credentials.
+    """
+
+    @property
+    def traits(self) -> Traits:
+        """What planning has to know."""
+        ...
+
+    def serving(self) -> Serving:
+        """Ask what every configured service serves now."""
+        ...
+
+    def observe(self, step: Step, known: Known) -> Observation:
+        """Ask how far a step is. Never changes anything. ``Verify`` is not for targets."""
+        ...
+
+    def apply(self, step: Step, known: Known) -> Running | Done:
+        """Start a step. Safe to repeat for the same release: what it starts is named after it."""
+        ...
+
+    def cancel(self, step: Step, known: Known) -> None:
+        """Stop what a step started, if it can be stopped. Restoring what serves is the engine's business."""
+        ...
+
+    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+        """Read why a step failed from the logs. Best effort: an empty diagnosis rather than an error."""
+        ...
+
+    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+        """Return the URL to probe, without a trailing slash, ``""`` if the service cannot be reached from here."""
+        ...
+
+    def authorization(self, service: str, url: str) -> Mapping[str, str]:
+        """Return the headers that a private service wants (an identity token), ``{}`` for a public one."""
+        ...
+
+    def exposure(self, service: str) -> Exposure:
+        """Ask who can reach a service."""
+        ...
