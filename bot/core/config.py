@@ -1,6 +1,7 @@
 """The model of ``.github/slipway.yml``: what may be written, and what it means.
 
-Strict: an unknown key, a wrong type or an impossible reference is an error with its place (:mod:`bot.core.config_file`).
+Strict: an unknown key, a wrong type or an impossible reference is an error with its place
+(:mod:`bot.core.config_file`).
 A field that is left out of a service or job is *not declared*: the bot leaves the live value alone. The JSON Schema and
 the reference page are generated from these models, so each field's ``description`` is what its reader needs.
 """
@@ -8,9 +9,21 @@ the reference page are generated from these models, so each field's ``descriptio
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
@@ -35,6 +48,14 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+@dataclass(frozen=True)
+class _OrText:
+    """Says in the JSON Schema that plain text is a short form of the model."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
@@ -54,7 +75,7 @@ Words = Annotated[
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
-# Service and job names are names on Cloud Run: lower case, digits, hyphens, a letter first (run.v2 Service.name: RFC 1035).
+# Names end up in names on Cloud Run: lower case, digits, hyphens, a letter first (RFC 1035, as run.v2 asks).
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ROLES = ("read", "triage", "write", "maintain", "admin")
@@ -68,9 +89,12 @@ Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
 
 
 class Model(BaseModel):
-    """Base of all models: frozen, and an unknown key is an error."""
+    """Base of all models: frozen, an unknown key or a wrong type is an error.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=False)
+    Strict models are read as JSON, where a list is a tuple: :func:`bot.core.config_file.load` does.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Permissions(Model):
@@ -106,12 +130,15 @@ class BuildConfig(Model):
     )
     repository: str | None = Field(
         None,
-        description="A connected repository (`projects/…/connections/…/repositories/…`) to take the source from, instead of uploading it.",
+        description="A connected repository (`projects/…/connections/…/repositories/…`) to take the source from, "
+        "instead of uploading it.",
     )
     timeout: Duration = Field(1200.0, description="How long a build may take.")
     machine_type: str | None = Field(None, description="Cloud Build machine type, e.g. `E2_HIGHCPU_8`.")
     service_account: str | None = Field(None, description="Service account that the build runs as (e-mail).")
-    provenance: bool = Field(False, description="Ask Cloud Build for provenance; a build without it then fails.")
+    provenance: bool = Field(
+        default=False, description="Ask Cloud Build for provenance; a build without it then fails."
+    )
     builder: Literal["cloudbuild"] = Field("cloudbuild", description="What builds.")
     overlay: Overlay | None = Field(None, description="Sources of other repositories. *Parsed; not acted on yet.*")
 
@@ -124,9 +151,11 @@ class Gates(Model):
         description="Names of check runs or status contexts that must be green on the very sha, or `branch`: "
         "those that the rules of the base branch require.",
     )
-    allow_forks: bool = Field(False, description="Whether a pull request from a fork may be released (by `@sha` only).")
-    allow_drafts: bool = Field(False, description="Whether a draft pull request may be released.")
-    require_sha: bool = Field(False, description="Whether `@sha` must be named in the command.")
+    allow_forks: bool = Field(
+        default=False, description="Whether a pull request from a fork may be released (by `@sha` only)."
+    )
+    allow_drafts: bool = Field(default=False, description="Whether a draft pull request may be released.")
+    require_sha: bool = Field(default=False, description="Whether `@sha` must be named in the command.")
     preflight: tuple[str, ...] = Field((), description="Further checks of the source. *Parsed; not acted on yet.*")
     interface: dict[str, str] = Field(
         default_factory=dict, description="ASGI/WSGI expectation. *Parsed; not acted on yet.*"
@@ -149,7 +178,7 @@ def _secret(value: Any) -> Any:
 Secret = Annotated[
     SecretRef,
     BeforeValidator(_secret),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/SecretRef"}]}),
+    _OrText(),
 ]
 
 
@@ -185,9 +214,7 @@ def _probe(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
-HttpProbe = Annotated[
-    Probe, BeforeValidator(_probe), WithJsonSchema({"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Probe"}]})
-]
+HttpProbe = Annotated[Probe, BeforeValidator(_probe), _OrText()]
 
 
 class Probes(Model):
@@ -203,12 +230,13 @@ class Workload(Model):
     env: dict[EnvName, Text] = Field(default_factory=dict, description="Environment variables.")
     secrets: dict[str, Secret] = Field(
         default_factory=dict,
-        description="Secrets: an environment variable's name, or an absolute path of a file, to a secret's name (or `{name, version}`).",
+        description="Secrets: an environment variable's name, or an absolute path of a file, to a secret's name "
+        "(or `{name, version}`).",
     )
     service_account: str | None = Field(None, description="Service account that it runs as (e-mail).")
     cloudsql: Words | None = Field(
         None,
-        description="Cloud SQL instances to connect (`PROJECT:REGION:NAME`, or a name in the target's project and region).",
+        description="Cloud SQL instances to connect: `PROJECT:REGION:NAME`, or a name in the target's region.",
     )
     vpc: Vpc | Literal["auto"] | None = Field(None, description="VPC access. `auto` is *parsed; not acted on yet*.")
     memory: str | None = Field(None, description="Memory limit, e.g. `1Gi`.")
@@ -251,7 +279,7 @@ class JobConfig(Workload):
     )
     run: Words | None = Field(
         None,
-        description="Commands, run one after the other by a shell; the first failure stops. Instead of `command` and `args`.",
+        description="Commands that a shell runs one after the other until one fails. Instead of `command` and `args`.",
     )
     run_with: str = Field("python manage.py", description="What each command of `run` is given to.")
     env_file: str | None = Field(None, description="A file that the shell reads into the environment before `run`.")
@@ -277,7 +305,8 @@ class HttpCheckConfig(Model):
     service: str | None = Field(None, description="Service of a path. Default: the first service.")
     when: Literal["candidate", "live", "both"] | None = Field(
         None,
-        description="Before traffic (at the candidate's own URL), after it, or both. Default: `both` for a path, `live` for a URL.",
+        description="Before traffic (at the candidate's own URL), after it, or both. "
+        "Default: `both` for a path, `live` for a URL.",
     )
     method: Literal["GET", "HEAD", "POST"] = Field("GET", description="Request method.")
     status: int = Field(200, ge=100, le=599, description="Expected status. 401 and 403 are asked without credentials.")
@@ -317,7 +346,25 @@ class ServingCheckConfig(Model):
     deadline: Duration = Field(60.0, description="Time in which it must be so.")
 
 
-CheckConfig: TypeAlias = HttpCheckConfig | JobCheckConfig | IamCheckConfig | ServingCheckConfig
+def _check_kind(value: Any) -> str | None:
+    """Tell the four checks apart by the key that names each, so that an error speaks of that one alone."""
+    kinds = ("http", "job", "iam", "serving")
+    if isinstance(value, dict):
+        return next((kind for kind in kinds if kind in value), None)
+    return next((kind for kind in kinds if hasattr(value, kind)), None)
+
+
+CheckConfig: TypeAlias = Annotated[
+    Annotated[HttpCheckConfig, Tag("http")]
+    | Annotated[JobCheckConfig, Tag("job")]
+    | Annotated[IamCheckConfig, Tag("iam")]
+    | Annotated[ServingCheckConfig, Tag("serving")],
+    Discriminator(
+        _check_kind,
+        custom_error_type="check_kind",
+        custom_error_message="should have one of the keys http, job, iam or serving",
+    ),
+]
 
 
 class Scheduler(Model):
@@ -390,7 +437,7 @@ class HerokuTarget(Model):
     release_timeout: Duration = Field(
         3600.0, description="How long the release phase may take (Heroku's own cap is an hour)."
     )
-    legacy: bool = Field(False, description="A note to readers.")
+    legacy: bool = Field(default=False, description="A note to readers.")
     release_phase: str | None = Field(None, description="What the `Procfile` runs on release: a note to readers.")
     first_deploy: str | None = Field(None, description="One-off command of a first deploy. *Parsed; not acted on yet.*")
     formation: dict[str, int | Dynos] = Field(
@@ -407,7 +454,7 @@ class Approvals(Model):
     """Approval of a release by a second person."""
 
     environment: str | None = Field(None, description="GitHub environment whose reviewers approve.")
-    confirm: bool = Field(False, description="Ask for a typed confirmation.")
+    confirm: bool = Field(default=False, description="Ask for a typed confirmation.")
 
 
 class EnvironmentConfig(Model):
@@ -417,7 +464,8 @@ class EnvironmentConfig(Model):
     on: Literal["push"] | None = Field(None, description="`push`: a push to the default branch releases it.")
     url: str | None = Field(
         None,
-        description="Where users find it: `{url}` in checks, and the link on the deployment. Default: the first service's own URL.",
+        description="Where users find it: `{url}` in checks, and the deployment's link. "
+        "Default: the first service's own URL.",
     )
     production: bool | None = Field(
         None, description="Whether it is production. Default: it is if named `prod` or `production`."

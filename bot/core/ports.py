@@ -71,7 +71,7 @@ class GitHub(Protocol):
         ...
 
     def deployments(self, environment: str, limit: int) -> tuple[Deployment, ...]:
-        """Return an environment's newest deployments of task ``deploy``, newest first, each with its newest statuses."""
+        """Return an environment's newest deployments, newest first, each with its newest statuses."""
         ...
 
     def create_deployment(

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 class Artifact:
     """What a build made. ``digest`` is ``sha256:…`` of an image, or the id of a Heroku slug.
 
-    ``reference`` is what a target deploys (``REPOSITORY@DIGEST``; the slug id). ``reused``: it existed before this release.
+    ``reference`` is what a target deploys (``REPOSITORY@DIGEST``; the slug id). ``reused``: it existed before.
     """
 
     digest: str
@@ -43,9 +43,9 @@ class TrafficShare:
 class ServiceState:
     """One service as it serves now. ``exists`` False: there is none of this name yet.
 
-    ``digests`` maps each revision with traffic to what it runs; ``labels`` maps each such revision to its labels (the
-    deployment and sha that the bot wrote on it). ``settings`` are the target's own service-level facts that a release may change and a
-    restore must put back (ingress, scaling, public access), opaque to everyone but the target.
+    ``digests`` maps each revision with traffic to what it runs; ``labels`` maps each to its labels (the
+    deployment and sha that the bot wrote on it). ``settings`` are the target's own service-level facts that a release
+    may change and a restore must put back (ingress, scaling, public access), opaque to everyone but the target.
     """
 
     service: str

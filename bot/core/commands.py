@@ -1,0 +1,287 @@
+"""What people may type: one registry, from which the parser, ``/help``, the docs and the dispatch inputs come.
+
+Grammar (docs: reference/commands): ``/verb [environment] [service…] [@sha] [--flag[=value]]`` on a line of its own in a
+comment, outside code, quotes and HTML comments, as CommonMark sees them.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from bot.core.words import nearest
+
+MAX_COMMANDS = 5
+MAX_BODY = 65_536  # GitHub's own limit on a comment; anything longer did not come from it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """A flag of a command. ``value`` names its value (``TEXT``), ``""`` for a switch."""
+
+    name: str
+    summary: str
+    value: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
+
+    ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``.
+    """
+
+    name: str
+    summary: str
+    usage: str
+    role: str
+    mutates: bool
+    takes: frozenset[str] = frozenset()
+    needs_environment: bool = False
+    flags: tuple[Flag, ...] = ()
+    examples: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
+_DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.")
+
+REGISTRY: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            name="deploy",
+            summary="Build, migrate, roll out and verify this pull request's head.",
+            usage="/deploy <environment> [@sha] [--dry-run] [--reason=TEXT]",
+            role="write",
+            mutates=True,
+            takes=frozenset({"environment", "sha"}),
+            needs_environment=True,
+            flags=(_DRY_RUN, _REASON),
+            examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
+            notes=(
+                "On a merged pull request it means the merge commit.",
+                "A head that was pushed after the comment is refused; naming the sha settles which one is meant.",
+                "If a step fails, what served before is restored.",
+            ),
+        ),
+        Verb(
+            name="rollback",
+            summary="Bring back the release that served before the present one.",
+            usage="/rollback <environment> [--dry-run] [--reason=TEXT]",
+            role="write",
+            mutates=True,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            flags=(_DRY_RUN, _REASON),
+            examples=("/rollback staging", '/rollback production --reason="checkout is slow"'),
+            notes=(
+                "It goes back to a recorded release that was verified while it served, never to a mere second newest.",
+                "Checks of the sha are skipped, authorization never is. Migrations are not undone.",
+            ),
+        ),
+        Verb(
+            name="status",
+            summary="Show what serves in each environment, since when, and who holds it.",
+            usage="/status [environment]",
+            role="read",
+            mutates=False,
+            takes=frozenset({"environment"}),
+            examples=("/status", "/status staging"),
+        ),
+        Verb(
+            name="help",
+            summary="Show the commands that you may run here.",
+            usage="/help [verb]",
+            role="read",
+            mutates=False,
+            takes=frozenset({"verb"}),
+            examples=("/help", "/help deploy"),
+        ),
+    )
+}
+
+# Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
+RESERVED = frozenset(
+    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock", "unlock"}
+    | {"freeze", "unfreeze", "preview", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    | {"release", "config"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command as it was typed. ``line`` is its line in the comment, from 1; ``sha`` is 7 to 40 hex digits."""
+
+    verb: str
+    environment: str = ""
+    services: tuple[str, ...] = ()
+    sha: str = ""
+    topic: str = ""  # the verb after ``help``
+    flags: Mapping[str, str] = field(default_factory=dict)
+    line: int = 1
+    text: str = ""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be changed."""
+        return "dry-run" in self.flags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misread:
+    """A line that was meant for us but cannot be carried out. ``unknown``: not one of our verbs."""
+
+    text: str
+    sentence: str
+    suggestion: str = ""
+    unknown: bool = False
+    line: int = 1
+
+
+def parse_comment(body: str) -> tuple[Command | Misread, ...]:
+    """Return what a comment asks for, in order; empty when it asks for nothing. Never raises."""
+    found = []
+    for line, text in _command_lines(body[:MAX_BODY]):
+        parsed = parse_line(text, line=line)
+        if parsed is not None:
+            found.append(parsed)
+    return tuple(found)
+
+
+def parse_line(text: str, *, line: int = 1) -> Command | Misread | None:
+    """Read one line that begins with ``/``; None when it is no command of ours (paths are common in prose)."""
+    text = _heal(text.strip())
+    match = re.match(r"/([A-Za-z]+)(?=\s|@|$)", text)
+    if match is None:
+        return None
+    name = match[1].lower()
+    if name not in REGISTRY:
+        guess = None if name in RESERVED else nearest(name, REGISTRY, distance=2 if len(name) > 4 else 1)
+        if guess is None:
+            return None
+        rest = text[match.end() :]
+        return Misread(
+            text=text,
+            sentence=f"There is no command `{name}`.",
+            suggestion=f"/{guess}{rest}",
+            unknown=True,
+            line=line,
+        )
+    try:
+        words = shlex.split(text[match.end() :])
+    except ValueError as error:
+        return Misread(text=text, sentence=f"The quotes are not closed: {error}.", line=line)
+    return _bind(REGISTRY[name], words, text, line)
+
+
+def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misread:
+    flags: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for word in words:
+        problem = _flag(verb, word, flags) if word.startswith("--") else _place(verb, word, places)
+        if problem:
+            return Misread(text=text, sentence=problem, suggestion=verb.usage, line=line)
+    return Command(
+        verb=verb.name,
+        environment=places.get("environment", ""),
+        sha=places.get("sha", ""),
+        topic=places.get("verb", ""),
+        flags=flags,
+        line=line,
+        text=text,
+    )
+
+
+def _flag(verb: Verb, word: str, flags: dict[str, str]) -> str:
+    name, equals, value = word[2:].partition("=")
+    known = {flag.name: flag for flag in verb.flags}
+    flag = known.get(name.lower())
+    if flag is None:
+        guess = nearest(name.lower(), known, distance=2)
+        hint = f" Did you mean `--{guess}`?" if guess else ""
+        return f"`{verb.name}` has no flag `--{name}`.{hint}"
+    if flag.value and not value:
+        return f"`--{flag.name}` wants a value: `--{flag.name}={flag.value}`."
+    if equals and not flag.value:
+        return f"`--{flag.name}` takes no value."
+    flags[flag.name] = value
+    return ""
+
+
+def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
+    if word.startswith("@") and "sha" in verb.takes:
+        if not re.fullmatch(r"@[0-9a-fA-F]{7,40}", word):
+            return f"`{word}` is not a sha: write 7 to 40 hex digits after the `@`."
+        places["sha"] = word[1:].lower()
+        return ""
+    for kind in ("environment", "verb"):
+        if kind in verb.takes and kind not in places:
+            places[kind] = word.lstrip("/").lower() if kind == "verb" else word
+            return ""
+    return f"`{verb.name}` does not know what to do with `{word}`."
+
+
+_QUOTES = str.maketrans(
+    {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u00a0": " "},
+)
+
+
+def _heal(text: str) -> str:
+    """Undo what phones do to commands: curly quotes, dashes for ``--``, a non-breaking space."""
+    return re.sub(r"(?<=\s)[\u2013\u2014](?=\w)", "--", text.translate(_QUOTES))
+
+
+def _command_lines(body: str) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, text)`` of each line that begins with ``/`` in a plain paragraph.
+
+    CommonMark decides: fences, indented and inline code, quotes and HTML never count (bors-ng#173, packit#1025).
+    List items do not either: a list of commands is a description.
+    """
+    if "/" not in body:
+        return
+    lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    depth = 0
+    for token in MarkdownIt("commonmark").parse("\n".join(lines)):
+        if token.type in _CONTAINERS:
+            depth += token.nesting
+        elif token.type == "inline" and depth == 0 and token.map:
+            yield from _plain_lines(token, lines)
+
+
+_CONTAINERS = frozenset(
+    f"{name}_{end}" for name in ("blockquote", "bullet_list", "ordered_list", "heading") for end in ("open", "close")
+)
+
+
+def _plain_lines(token: Token, lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the source lines of a paragraph whose first character is a plain ``/``."""
+    assert token.map is not None
+    first = token.map[0]
+    rendered = _leading_text(token)
+    for offset, leading in enumerate(rendered):
+        source = lines[first + offset].strip() if first + offset < len(lines) else ""
+        if leading and source.startswith("/"):
+            yield first + offset + 1, source
+
+
+def _leading_text(token: Token) -> list[bool]:
+    """Return for each source line of a paragraph whether it begins in plain text (not inside code, HTML or a link)."""
+    plain, at_start = [], True
+    for child in token.children or []:
+        if child.type in {"softbreak", "hardbreak"}:
+            if at_start:
+                plain.append(False)
+            at_start = True
+            continue
+        newlines = child.content.count("\n") if child.type in {"code_inline", "html_inline"} else 0
+        if at_start:
+            plain.append(child.type == "text" and child.level == 0)
+            at_start = False
+        plain.extend([False] * newlines)
+    return plain

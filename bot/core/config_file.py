@@ -1,0 +1,141 @@
+"""Reads the configuration's text: every problem at once, each with file, line, key path and the nearest valid name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from yaml import Node
+
+from bot.core.config import ROLES, Config
+from bot.core.references import references
+from bot.core.words import listed, nearest
+from bot.core.yaml_file import Path, Problem, compose, construct, dotted, locate
+from bot.errors import ConfigError
+
+
+def load(text: str, *, file: str) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: with every problem found, as lines of ``file:line: key.path: sentence``.
+    """
+    problems: list[Problem] = []
+    node = compose(text, problems)
+    config: Config | None = None
+    if node is not None and not problems:
+        data = construct(node, problems)
+        if not problems:
+            try:
+                config = Config.model_validate_json(json.dumps(data))
+            except ValidationError as error:
+                problems.extend(_explain(details, node) for details in error.errors(include_url=False))
+    if config is not None and node is not None:
+        problems.extend(Problem(line=locate(path, node)[0], path=dotted(path), sentence=sentence)
+                        for path, sentence in references(config))  # fmt: skip
+    if problems or config is None:
+        ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.path, problem.sentence))
+        count = len(ordered)
+        raise ConfigError(
+            f"{file} has {count} problem{'s' if count != 1 else ''}.",
+            problems=tuple(problem.render(file) for problem in ordered),
+            hint="Correct it on the default branch; `slipway config check` explains it in a terminal.",
+        )
+    return config
+
+
+def _explain(details: ErrorDetails, node: Node) -> Problem:
+    """Turn one error of the model into a sentence with its place."""
+    location = _without_tags(details["loc"])
+    line, seen = locate(location, node)
+    path = dotted(seen)
+    match details["type"]:
+        case "extra_forbidden":
+            key = str(location[-1])
+            return Problem(line=line, path=path, sentence=_unknown_key(key, location, seen))
+        case "missing":
+            return Problem(line=line, path=path, sentence=f"the key `{location[-1]}` is missing")
+        case "union_tag_invalid":
+            expected = str(details.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
+            given = str(details.get("ctx", {}).get("tag", ""))
+            guess = nearest(given, ("cloud_run", "heroku"))
+            hint = f"; did you mean `{guess}`?" if guess else ""
+            return Problem(line=line, path=path, sentence=f"`type: {given}` is not one of {expected}{hint}")
+        case "string_pattern_mismatch":
+            return Problem(line=line, path=path, sentence=_wrong_name(details))
+        case _:
+            message = details["msg"].removeprefix("Value error, ")
+            shown = f", not `{details['input']}`" if isinstance(details["input"], str | int | float) else ""
+            return Problem(line=line, path=path, sentence=f"{message[0].lower()}{message[1:]}{shown}")
+
+
+def _wrong_name(details: ErrorDetails) -> str:
+    pattern = str(details.get("ctx", {}).get("pattern", ""))
+    given = f"`{details['input']}`"
+    if pattern.startswith("^[a-z]("):
+        return f"{given} is not a name: lower case letters, digits and hyphens, a letter first"
+    if pattern.startswith("^[A-Za-z_]"):
+        return f"{given} is not a variable's name: letters, digits and underscores, no digit first"
+    if pattern.startswith("^(read|"):
+        guess = nearest(str(details["input"]), ROLES)
+        return f"{given} is no role: write read, triage, write, maintain, admin, @login or @org/team" + (
+            f"; did you mean `{guess}`?" if guess else ""
+        )
+    return f"{given} should match {pattern}"
+
+
+def _without_tags(location: Path) -> Path:
+    """Drop the name of the check's kind, which pydantic puts after its index (it is a key of the check as well)."""
+    return tuple(
+        part
+        for place, part in enumerate(location)
+        if not (place > 1 and location[place - 2] == "verify" and isinstance(location[place - 1], int))
+    )
+
+
+def _unknown_key(key: str, location: Path, seen: Path) -> str:
+    names = _fields_at(location[:-1])
+    guess = nearest(key, names)
+    if guess:
+        return f"there is no key `{key}` here; did you mean `{guess}`?"
+    where = dotted(seen[:-1]) or "the top level"
+    return f"there is no key `{key}` in {where}; it may hold {listed(sorted(names))}"
+
+
+def _fields_at(location: Path) -> tuple[str, ...]:
+    """Return the keys that the model knows at a place, by walking its JSON Schema."""
+    schema = Config.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    nodes: list[dict[str, Any]] = [schema]
+    for part in location:
+        reached = [child for node in nodes for child in _children(node, part, definitions)]
+        nodes = reached or nodes  # a union's tag is no part of the file
+    return tuple({key for node in _flatten(nodes, definitions) for key in node.get("properties", {})})
+
+
+def _flatten(nodes: Iterable[dict[str, Any]], definitions: Mapping[str, Any]) -> list[dict[str, Any]]:
+    flat: list[dict[str, Any]] = []
+    for node in nodes:
+        if "$ref" in node:
+            flat += _flatten([definitions[node["$ref"].rsplit("/", 1)[1]]], definitions)
+        for kind in ("anyOf", "oneOf", "allOf"):
+            flat += _flatten(node.get(kind, []), definitions)
+        flat.append(node)
+    return flat
+
+
+def _children(node: dict[str, Any], part: str | int, definitions: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for flat in _flatten([node], definitions):
+        if isinstance(part, int):
+            found += [flat["items"]] if "items" in flat else []
+        elif part in flat.get("properties", {}):
+            found.append(flat["properties"][part])
+        elif isinstance(flat.get("additionalProperties"), dict):
+            found.append(flat["additionalProperties"])
+        else:  # keys that must be names
+            found += flat.get("patternProperties", {}).values()
+    return found

@@ -1,0 +1,122 @@
+"""The three events a release starts from, read from GitHub's webhook payloads.
+
+Nothing in a payload is trusted for authority but its identity: who wrote the comment is asked about by the permission
+API, and a comment's payload carries no sha at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from bot.errors import EventError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentEvent:
+    """A comment was created on an issue or a pull request. ``created_at`` is the server's clock, UTC."""
+
+    repository: str
+    default_branch: str
+    comment_id: int
+    comment_url: str
+    body: str = field(repr=False)
+    author: str
+    author_id: int
+    author_is_bot: bool
+    created_at: datetime
+    number: int
+    is_pull_request: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushEvent:
+    """The default branch moved to ``sha``."""
+
+    repository: str
+    default_branch: str
+    sha: str
+    actor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DispatchEvent:
+    """Somebody ran the workflow by hand. ``sha`` is the head of the ref it was run on, when the runner says it."""
+
+    repository: str
+    default_branch: str
+    ref: str
+    actor: str
+    sha: str = ""
+
+
+Event: TypeAlias = CommentEvent | PushEvent | DispatchEvent
+
+
+def parse_event(name: str, payload: Any, *, sha: str = "") -> Event | None:
+    """Read the payload of event ``name``; None for an event that is no concern of ours.
+
+    ``sha`` is the runner's ``GITHUB_SHA``. Raises EventError naming the field that is not as GitHub documents it.
+    """
+    if not isinstance(payload, dict):
+        raise EventError(f"The payload of {name} is not a JSON object.")
+    match name:
+        case "issue_comment":
+            return _comment(payload) if payload.get("action") == "created" else None
+        case "push":
+            return _push(payload)
+        case "workflow_dispatch":
+            return DispatchEvent(
+                repository=_get(payload, str, "repository", "full_name"),
+                default_branch=_get(payload, str, "repository", "default_branch"),
+                ref=_get(payload, str, "ref"),
+                actor=_get(payload, str, "sender", "login"),
+                sha=sha,
+            )
+        case _:
+            return None
+
+
+def _comment(payload: dict[str, Any]) -> CommentEvent:
+    created = _get(payload, str, "comment", "created_at")
+    try:
+        created_at = datetime.fromisoformat(created)
+    except ValueError:
+        raise EventError(f"The event's comment.created_at is not a time: {created!r}.") from None
+    return CommentEvent(
+        repository=_get(payload, str, "repository", "full_name"),
+        default_branch=_get(payload, str, "repository", "default_branch"),
+        comment_id=_get(payload, int, "comment", "id"),
+        comment_url=_get(payload, str, "comment", "html_url"),
+        body=_get(payload, str, "comment", "body"),
+        author=_get(payload, str, "comment", "user", "login"),
+        author_id=_get(payload, int, "comment", "user", "id"),
+        author_is_bot=payload["comment"]["user"].get("type") == "Bot",
+        created_at=created_at,
+        number=_get(payload, int, "issue", "number"),
+        is_pull_request="pull_request" in payload["issue"],
+    )
+
+
+def _push(payload: dict[str, Any]) -> PushEvent | None:
+    default_branch = _get(payload, str, "repository", "default_branch")
+    if _get(payload, str, "ref") != f"refs/heads/{default_branch}" or payload.get("deleted"):
+        return None
+    return PushEvent(
+        repository=_get(payload, str, "repository", "full_name"),
+        default_branch=default_branch,
+        sha=_get(payload, str, "after"),
+        actor=_get(payload, str, "sender", "login"),
+    )
+
+
+def _get(payload: dict[str, Any], kind: type, *path: str) -> Any:
+    value: Any = payload
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            raise EventError(f"The event has no {'.'.join(path)}.")
+        value = value[key]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise EventError(f"The event's {'.'.join(path)} is not a {kind.__name__}.")
+    return value

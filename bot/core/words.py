@@ -1,0 +1,39 @@
+"""Small words: the nearest valid name, counts, short shas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def short(sha: str) -> str:
+    """Return the seven digits that people read."""
+    return sha[:7]
+
+
+def distance(one: str, other: str) -> int:
+    """Return the Damerau-Levenshtein distance (a swap of neighbours counts one)."""
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+def nearest(name: str, names: Iterable[str], *, distance: int = 2) -> str | None:
+    """Return the valid name nearest to a mistyped one, None when none is within ``distance`` edits."""
+    measure = _distance_of
+    ranked = sorted((measure(name, candidate), candidate) for candidate in names)
+    return ranked[0][1] if ranked and ranked[0][0] <= distance else None
+
+
+_distance_of = distance
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as inline code, separated by commas."""
+    return ", ".join(f"`{name}`" for name in names)
