@@ -45,7 +45,10 @@ def _text(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    """Take one text for a list of one. A tuple: strict models take no list once it has left the JSON."""
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)

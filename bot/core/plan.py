@@ -15,9 +15,10 @@ from bot.core.serving import Serving
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Have an artifact of the release's sha: found if it exists already, else built from its source."""
+    """Have an artifact of the release's sha: found, or else built from its source. ``timeout`` is in seconds."""
 
     id: str = "build"
+    timeout: float = 1200.0
     needs: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget
+from bot.core.placeholders import BUILT_IN, names_in
 from bot.core.words import listed, nearest
 
 Path = tuple[str | int, ...]
@@ -20,6 +21,7 @@ def references(config: Config) -> list[tuple[Path, str]]:
         problems += _checks(("targets", name, "verify"), target.verify, target)
         if isinstance(target, CloudRunTarget):
             problems += _workloads(name, target)
+    problems += _placeholders(config)
     default = config.default_environment
     if default is not None and default not in config.environments:
         problems.append((("default_environment",), _no_such("environment", default, config.environments)))
@@ -27,6 +29,21 @@ def references(config: Config) -> list[tuple[Path, str]]:
         problems.append((("default_environment",), "production is never the default: name it each time"))
     if config.build.config and config.build.dockerfile != "Dockerfile":
         problems.append((("build", "config"), "give either `dockerfile` or `config`"))
+    return problems
+
+
+def _placeholders(config: Config) -> list[tuple[Path, str]]:
+    """Find placeholders that no environment can fill. What is not acted on yet is not looked at."""
+    own = {key for environment in config.environments.values() for key in environment.values}
+    known = BUILT_IN | own
+    problems: list[tuple[Path, str]] = []
+    data = config.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    for path, name in names_in(data):
+        if name not in known and not {"scheduler", "review_apps", "config_vars"} & set(path):
+            guess = nearest(name, known)
+            problems.append(
+                (path, f"`{{{name}}}` is no placeholder" + (f"; did you mean `{{{guess}}}`?" if guess else ""))
+            )
     return problems
 
 
