@@ -1,0 +1,289 @@
+"""May this release start? A list of named gates, each a pure function of the facts.
+
+A gate returns the refusal or None. Every gate is asked, so that a refusal lists everything there is to do. Evidence
+that is missing, unreadable or unfinished is a refusal. Authorization is apart and comes before any answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from bot.core.commands import REGISTRY, Command
+from bot.core.config import ROLES
+from bot.core.facts import CheckState, Lock, Permission, PullRequest
+from bot.core.outcome import Reason, Refusal
+from bot.core.resolve import Environment
+from bot.core.words import listed, short
+
+Trigger = Literal["comment", "push", "dispatch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known when a release is decided on. None is what was not asked because it does not apply.
+
+    ``sha`` is the full sha that would be released. ``head_pushed_at`` is when the head was pushed, by the server's
+    clock; None when there is no record of it. ``required`` are the names that must be green; ``lock_alive`` is whether
+    the lock's owner still runs.
+    """
+
+    trigger: Trigger
+    command: Command
+    environment: Environment
+    sha: str
+    default_branch: str
+    pull_request: PullRequest | None = None
+    commented_at: datetime | None = None
+    head_pushed_at: datetime | None = None
+    checks: tuple[CheckState, ...] = ()
+    required: tuple[str, ...] = ()
+    lock: Lock | None = None
+    lock_alive: bool = True
+
+
+Gate = Callable[[Facts], Refusal | None]
+
+
+def allowed(login: str, permission: Permission, rules: Iterable[str], teams: frozenset[str] = frozenset()) -> bool:
+    """Whether a user may: a repository role at least as high as one named, ``@login``, or a team of ``teams``.
+
+    ``teams`` holds those of the rules' ``@org/team`` that the user was found to be in. An outsider (``none``) may
+    never, however he is named: the repository's own permissions come first.
+    """
+    if permission == "none":
+        return False
+    for rule in rules:
+        if rule in ROLES:
+            if ROLES.index(permission) >= ROLES.index(rule):
+                return True
+        elif rule.lower() == f"@{login}".lower() or rule in teams:
+            return True
+    return False
+
+
+def teams_of(rules: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return the ``(organization, team)`` pairs that rules name."""
+    named = [rule[1:].split("/", 1) for rule in rules if rule.startswith("@") and "/" in rule]
+    return tuple((organization, team) for organization, team in named)
+
+
+def forbidden(login: str, command: Command, rules: tuple[str, ...]) -> Refusal:
+    """Return the refusal of a user who may not."""
+    where = f" {command.environment}" if command.environment else ""
+    who = " or ".join(f"`{rule.removeprefix('@')}`" if rule.startswith("@") else f"*{rule}*" for rule in rules)
+    return Refusal(
+        reason=Reason.FORBIDDEN,
+        gate="authorization",
+        sentence=f"`{command.verb}{where}` needs {who}, and {login} has not got it.",
+        next="Ask somebody who may, or have it granted in `.github/slipway.yml` on the default branch.",
+    )
+
+
+def supported(facts: Facts) -> Refusal | None:
+    """Everything that the configuration asks of this release is acted on."""
+    settings = facts.environment.not_yet
+    if not settings or facts.command.verb == "rollback":
+        return None
+    return Refusal(
+        reason=Reason.UNSUPPORTED_SETTING,
+        sentence=f"The configuration asks for what this version does not do yet: {listed(settings)}.",
+        next="Take them out of `.github/slipway.yml`, or do that part by hand and release without them declared.",
+    )
+
+
+def pull_request_state(facts: Facts) -> Refusal | None:
+    """Open, or merged; not closed, not a draft, no conflicts."""
+    pull = facts.pull_request
+    if pull is None or pull.merged:
+        return None
+    if pull.state == "closed":
+        return Refusal(
+            reason=Reason.PULL_REQUEST_CLOSED,
+            sentence="This pull request is closed and was not merged.",
+            next="Reopen it, or release from an open one.",
+        )
+    if pull.draft and not facts.environment.gates.allow_drafts:
+        return Refusal(
+            reason=Reason.PULL_REQUEST_DRAFT,
+            sentence="This pull request is a draft.",
+            next="Mark it as ready for review.",
+        )
+    if pull.mergeable is False:
+        return Refusal(
+            reason=Reason.PULL_REQUEST_CONFLICTS,
+            sentence=f"This pull request conflicts with `{pull.base_ref}`.",
+            next=f"Merge `{pull.base_ref}` into it, or rebase.",
+        )
+    return None
+
+
+def base(facts: Facts) -> Refusal | None:
+    """A pull request goes into the default branch, whose rules and configuration apply."""
+    pull = facts.pull_request
+    if pull is None or pull.base_ref == facts.default_branch:
+        return None
+    return Refusal(
+        reason=Reason.WRONG_BASE,
+        sentence=f"This pull request goes into `{pull.base_ref}`, not into `{facts.default_branch}`.",
+        next=f"Change its base to `{facts.default_branch}`.",
+    )
+
+
+def fork(facts: Facts) -> Refusal | None:
+    """A fork's code is released only where that is allowed, and then only with the sha named."""
+    pull = facts.pull_request
+    if pull is None or pull.merged or not pull.from_fork:
+        return None
+    if not facts.environment.gates.allow_forks:
+        return Refusal(
+            reason=Reason.FORK,
+            sentence="The head of this pull request is in a fork.",
+            next="Push the branch to this repository, or set `gates.allow_forks`.",
+        )
+    return None if facts.command.sha else _sha_required(facts, "The head of this pull request is in a fork")
+
+
+def named_sha(facts: Facts) -> Refusal | None:
+    """Where the configuration asks for it, the command names the sha."""
+    if facts.trigger != "comment" or not facts.environment.gates.require_sha or facts.command.sha:
+        return None
+    return _sha_required(facts, f"`{facts.environment.name}` wants the sha named")
+
+
+def _sha_required(facts: Facts, why: str) -> Refusal:
+    return Refusal(
+        reason=Reason.SHA_REQUIRED,
+        sentence=f"{why}: the command must say which commit it means.",
+        next=f"`/deploy {facts.environment.name} @{short(facts.sha)}`",
+    )
+
+
+def sha_binding(facts: Facts) -> Refusal | None:
+    """The command means the commit its author saw.
+
+    A comment's payload carries no sha (branch-deploy#315) and commit dates can be forged, so it is the server's record
+    of the push that tells: the head must have been pushed before the comment. Both times are in whole seconds, so
+    the same second is no proof. Naming the sha settles it.
+    """
+    pull = facts.pull_request
+    if facts.trigger != "comment" or pull is None:
+        return None
+    if facts.command.sha:
+        return _named_is_head(facts, pull)
+    if pull.merged or pull.from_fork:  # the merge commit does not move; a fork has its own gate
+        return None
+    head = short(facts.sha)
+    again = f"Look at `{head}`; if that is what you mean: `/deploy {facts.environment.name} @{head}`"
+    if facts.head_pushed_at is None or facts.commented_at is None:
+        return Refusal(
+            reason=Reason.PUSH_UNKNOWN,
+            sentence=f"GitHub has no record of when `{head}` was pushed: it may be newer than the command.",
+            next=again,
+        )
+    if facts.head_pushed_at >= facts.commented_at:
+        return Refusal(
+            reason=Reason.HEAD_MOVED,
+            sentence=f"The branch moved after the command was written: `{head}` was pushed at "
+            f"{facts.head_pushed_at:%H:%M:%S} UTC, the comment is of {facts.commented_at:%H:%M:%S} UTC.",
+            next=again,
+        )
+    return None
+
+
+def _named_is_head(facts: Facts, pull: PullRequest) -> Refusal | None:
+    current = pull.merge_sha if pull.merged else pull.head_sha
+    if current.startswith(facts.command.sha):
+        return None
+    what = "merge commit" if pull.merged else "head"
+    return Refusal(
+        reason=Reason.HEAD_MOVED,
+        sentence=f"`{short(facts.command.sha)}` is not the {what} of this pull request, which is `{short(current)}`.",
+        next=f"Look at it; if that is what you mean: `/deploy {facts.environment.name} @{short(current)}`",
+    )
+
+
+def required_checks(facts: Facts) -> Refusal | None:
+    """Every required check is green on the very sha. One that has not reported is not green."""
+    by_name: dict[str, list[CheckState]] = {}
+    for check in facts.checks:
+        by_name.setdefault(check.name, []).append(check)
+    again = f"`/deploy {facts.environment.name}`"
+    red = [name for name in facts.required if any(check.state == "failure" for check in by_name.get(name, []))]
+    if red:
+        return Refusal(
+            reason=Reason.CHECKS_FAILED,
+            sentence=f"Required checks failed on `{short(facts.sha)}`: {_checks(red, by_name)}.",
+            next=f"Mend or re-run them, then {again}",
+        )
+    missing = [name for name in facts.required if name not in by_name]
+    if missing:
+        return Refusal(
+            reason=Reason.CHECKS_MISSING,
+            sentence=f"Required checks have not reported on `{short(facts.sha)}`: {listed(missing)}.",
+            next=f"Wait for them (or correct their names in `gates.required_checks`), then {again}",
+        )
+    waiting = [name for name in facts.required if any(check.state == "pending" for check in by_name[name])]
+    if waiting:
+        return Refusal(
+            reason=Reason.CHECKS_PENDING,
+            sentence=f"Required checks are still running on `{short(facts.sha)}`: {_checks(waiting, by_name)}.",
+            next=f"Wait for them, then {again}",
+        )
+    return None
+
+
+def _checks(names: Iterable[str], by_name: dict[str, list[CheckState]]) -> str:
+    links = [(name, next((check.url for check in by_name[name] if check.url), "")) for name in names]
+    return ", ".join(f"[`{name}`]({url})" if url else f"`{name}`" for name, url in links)
+
+
+def lock_free(facts: Facts) -> Refusal | None:
+    """Nobody else holds the environment. A lock whose owner is gone does not count: it is reaped."""
+    if facts.lock is None or (facts.lock.record is not None and not facts.lock_alive):
+        return None
+    return locked(facts.environment.name, facts.lock)
+
+
+def locked(environment: str, lock: Lock) -> Refusal:
+    """Return the refusal that names who holds an environment."""
+    if lock.record is None:
+        sentence = f"`{environment}` is locked, and the lock's record cannot be read."
+        then = f"See who made `refs/slipway/locks/{environment}`, and delete it if nothing runs."
+    else:
+        record = lock.record
+        pull = f" for #{record.pull_request}" if record.pull_request else ""
+        sentence = (
+            f"`{environment}` is held by {record.actor}{pull} since {record.since:%H:%M:%S} UTC "
+            f"(run {record.run_id}, `{short(record.sha)}`)."
+        )
+        then = "Wait until that release has ended, then say it again."
+    return Refusal(reason=Reason.LOCKED, sentence=sentence, next=then)
+
+
+RELEASE_GATES: tuple[Gate, ...] = (
+    supported,
+    pull_request_state,
+    base,
+    fork,
+    named_sha,
+    sha_binding,
+    required_checks,
+    lock_free,
+)
+# A rollback brings back what was verified here before: nothing about the pull request's sha matters to it.
+ROLLBACK_GATES: tuple[Gate, ...] = (lock_free,)
+
+
+def judge(facts: Facts) -> tuple[Refusal, ...]:
+    """Ask every gate that applies; empty means go."""
+    gates = ROLLBACK_GATES if facts.command.verb == "rollback" else RELEASE_GATES
+    assert facts.command.verb in REGISTRY
+    refusals = [(gate, gate(facts)) for gate in gates]
+    return tuple(
+        Refusal(reason=refusal.reason, sentence=refusal.sentence, next=refusal.next, gate=gate.__name__)
+        for gate, refusal in refusals
+        if refusal is not None
+    )
