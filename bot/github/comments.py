@@ -1,0 +1,77 @@
+"""Comments and reactions. A comment whose reply was lost is looked for before it is sent again: never two of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bot.core.facts import CommentRef
+from bot.errors import NotFoundError
+from bot.github import mapping
+from bot.github.failures import shaped
+from bot.github.retry import repeat
+from bot.github.transport import PER_PAGE, Request, Transport
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far this machine's clock may be ahead of GitHub's when a comment whose reply was lost is looked for."""
+
+_NEEDS = "pull-requests: write"
+
+
+class Comments:
+    """The comments of one repository. The methods are those of :class:`bot.core.ports.GitHub`."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, number: int, body: str) -> CommentRef:
+        """Comment on an issue or pull request (1 call)."""
+        what = f"comment on #{number}"
+        path = f"/issues/{number}/comments"
+        started = datetime.fromtimestamp(self._transport.waiting.now(), UTC) - CLOCK_SKEW
+        request = Request(verb="POST", path=path, what=what, needs=_NEEDS, body={"body": body})
+
+        def send() -> CommentRef:
+            answer = self._transport.once(request)
+            with shaped(what, acted=True):
+                return mapping.comment(answer.data)
+
+        def made() -> CommentRef | None:
+            page = 1
+            while True:
+                params = {"since": started.strftime("%Y-%m-%dT%H:%M:%SZ"), "per_page": PER_PAGE, "page": page}
+                answer = self._transport.get(path, what=what, needs=_NEEDS, **params)
+                with shaped(what):
+                    comments = [mapping.comment(item) for item in mapping.listed(answer)]
+                same = [one for one in comments if marker(one.body) == marker(body)]
+                if same or len(comments) < PER_PAGE:
+                    return same[-1] if same else None
+                page += 1
+
+        return repeat(send, self._transport.waiting, after_loss=made)
+
+    def edit(self, comment_id: int, body: str) -> None:
+        """Replace a comment's body (1 call; repeated on failure)."""
+        self._write("PATCH", f"/issues/comments/{comment_id}", f"edit comment {comment_id}", {"body": body})
+
+    def react(self, comment_id: int, content: str) -> None:
+        """Add a reaction (1 call; repeated on failure, GitHub keeps one of each kind)."""
+        path = f"/issues/comments/{comment_id}/reactions"
+        self._write("POST", path, f"react to comment {comment_id}", {"content": content})
+
+    def unreact(self, comment_id: int, reaction_id: int) -> None:
+        """Take a reaction back (1 call); gone already is fine."""
+        path = f"/issues/comments/{comment_id}/reactions/{reaction_id}"
+        try:
+            self._write("DELETE", path, f"take a reaction to comment {comment_id} back", None)
+        except NotFoundError:
+            return
+
+    def _write(self, verb: str, path: str, what: str, body: dict[str, str] | None) -> None:
+        self._transport.call(Request(verb=verb, path=path, what=what, needs=_NEEDS, body=body))
+
+
+def marker(body: str) -> str:
+    """What tells a comment of the bot from any other: its hidden first line, or all of it when there is none."""
+    body = body.replace("\r\n", "\n").strip()
+    first = body.partition("\n")[0]
+    return first if first.startswith("<!--") else body

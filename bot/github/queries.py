@@ -1,0 +1,41 @@
+"""The GraphQL that the bot sends. Field names and types are those of GitHub's public schema."""
+
+from __future__ import annotations
+
+LOCK = """
+query Lock($owner: String!, $name: String!, $ref: String!) {
+  repository(owner: $owner, name: $name) {
+    id
+    ref(qualifiedName: $ref) {
+      target { oid ... on Tag { message } }
+    }
+  }
+}
+"""
+
+RELEASE_LOCK = """
+mutation ReleaseLock($repository: ID!, $ref: GitRefname!, $before: GitObjectID!, $after: GitObjectID!) {
+  updateRefs(input: {repositoryId: $repository, refUpdates: [{name: $ref, beforeOid: $before, afterOid: $after}]}) {
+    clientMutationId
+  }
+}
+"""
+
+DEPLOYMENTS = """
+query Deployments($owner: String!, $name: String!, $environments: [String!]!, $first: Int!, $after: String) {
+  repository(owner: $owner, name: $name) {
+    deployments(
+      environments: $environments, first: $first, after: $after, orderBy: {field: CREATED_AT, direction: DESC}
+    ) {
+      pageInfo { hasNextPage endCursor }
+      nodes {
+        id databaseId commitOid environment task payload createdAt
+        ref { name }
+        creator { login }
+        latestStatus { id state description environmentUrl createdAt }
+        statuses(first: 10) { nodes { id state description environmentUrl createdAt } }
+      }
+    }
+  }
+}
+"""
