@@ -1,0 +1,160 @@
+"""Webhook payloads, and the environment a workflow run gives its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bot.sandbox.github import shapes, shapes_work
+from bot.sandbox.github.git import EMPTY_TREE, ZEROS
+
+if TYPE_CHECKING:
+    from bot.sandbox.github.model import Comment, Run
+    from bot.sandbox.github.repository import Repository
+
+
+def _envelope(repo: Repository, sender: str) -> dict[str, Any]:
+    repo.github.add_user(sender)
+    shape: dict[str, Any] = {"repository": shapes.repository(repo), "sender": shapes.user(repo.github, sender)}
+    if repo.github.user(repo.owner).type == "Organization":
+        api = f"{repo.github.url}/orgs/{repo.owner}"
+        shape["organization"] = {
+            "login": repo.owner,
+            "id": repo.github.user(repo.owner).id,
+            "node_id": shapes.node_id("O", repo.github.user(repo.owner).id),
+            "url": api,
+            "repos_url": f"{api}/repos",
+            "events_url": f"{api}/events",
+            "hooks_url": f"{api}/hooks",
+            "issues_url": f"{api}/issues",
+            "members_url": f"{api}/members{{/member}}",
+            "public_members_url": f"{api}/public_members{{/member}}",
+            "avatar_url": shapes.user(repo.github, repo.owner)["avatar_url"],
+            "description": "",
+        }
+    return shape
+
+
+def issue_comment(repo: Repository, comment: Comment, action: str = "created") -> dict[str, Any]:
+    """Return the payload of an ``issue_comment`` event."""
+    return {
+        "action": action,
+        "issue": shapes_work.issue(repo, repo.state.issues[comment.number]),
+        "comment": shapes_work.comment(repo, comment),
+        **_envelope(repo, comment.author),
+    }
+
+
+def push(repo: Repository, branch: str, actor: str) -> dict[str, Any]:
+    """Return the payload of a ``push`` event: the last recorded push of a branch."""
+    ref = f"refs/heads/{branch}"
+    pushes = [one for one in repo.state.activity if one.ref == ref]
+    head = repo.git.commit(ref)
+    after = head.sha if head else ZEROS
+    before = pushes[-1].before if pushes else ZEROS
+    shas = repo.git.between(before, after) if head and before != ZEROS else [after] if head else []
+    commits = [_pushed_commit(repo, sha) for sha in shas]
+    return {
+        "ref": ref,
+        "before": before,
+        "after": after,
+        "created": before == ZEROS,
+        "deleted": head is None,
+        "forced": bool(pushes) and pushes[-1].activity_type == "force_push",
+        "base_ref": None,
+        "compare": f"{repo.html}/compare/{before[:12]}...{after[:12]}",
+        "commits": commits,
+        "head_commit": _pushed_commit(repo, after) if head else None,
+        "pusher": {"name": actor, "email": repo.github.add_user(actor).email},
+        **_envelope(repo, actor),
+    }
+
+
+def _pushed_commit(repo: Repository, sha: str) -> dict[str, Any]:
+    found = repo.git.commit(sha)
+    assert found is not None
+    changes = repo.git.changes(found.parents[0] if found.parents else EMPTY_TREE, sha)
+    who = {}
+    for role, person in (("author", found.author), ("committer", found.committer)):
+        account = repo.github.user_of(person.email)
+        who[role] = {"name": person.name, "email": person.email, **({"username": account.login} if account else {})}
+    return {
+        **shapes.commit_summary(found),
+        **who,
+        "distinct": True,
+        "url": f"{repo.html}/commit/{sha}",
+        "added": [change.path for change in changes if change.status == "added"],
+        "removed": [change.path for change in changes if change.status == "removed"],
+        "modified": [change.path for change in changes if change.status not in {"added", "removed"}],
+    }
+
+
+def workflow_dispatch(repo: Repository, inputs: Mapping[str, str], actor: str, ref: str) -> dict[str, Any]:
+    """Return the payload of a ``workflow_dispatch`` event."""
+    return {
+        "inputs": dict(inputs) or None,
+        "ref": ref,
+        "workflow": ".github/workflows/slipway.yml",
+        **_envelope(repo, actor),
+    }
+
+
+def environ(
+    repo: Repository, run: Run, *, event_name: str, payload: Mapping[str, Any], event_path: Path, token: str
+) -> dict[str, str]:
+    """Write the event file and return the variables a runner gives the steps of a job.
+
+    ``GITHUB_TOKEN`` is among them for the action's sake, which maps its input to it.
+    """
+    github = repo.github
+    event_path.parent.mkdir(parents=True, exist_ok=True)
+    event_path.write_text(json.dumps(payload), encoding="utf-8")
+    folder = event_path.parent
+    files = {name: folder / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_STATE")}
+    files |= {name: folder / name.lower() for name in ("GITHUB_ENV", "GITHUB_PATH")}
+    for path in files.values():
+        path.touch()
+    temp = folder / "temp"
+    temp.mkdir(exist_ok=True)
+    workflow_ref = f"{repo.full_name}/{run.path}@refs/heads/{repo.default_branch}"
+    return {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": github.url,
+        "GITHUB_GRAPHQL_URL": f"{github.url}/graphql",
+        "GITHUB_SERVER_URL": github.url,
+        "GITHUB_REPOSITORY": repo.full_name,
+        "GITHUB_REPOSITORY_ID": str(repo.id),
+        "GITHUB_REPOSITORY_OWNER": repo.owner,
+        "GITHUB_REPOSITORY_OWNER_ID": str(github.user(repo.owner).id),
+        "GITHUB_EVENT_NAME": event_name,
+        "GITHUB_EVENT_PATH": str(event_path),
+        "GITHUB_RUN_ID": str(run.id),
+        "GITHUB_RUN_NUMBER": str(run.number),
+        "GITHUB_RUN_ATTEMPT": str(run.attempt),
+        "GITHUB_ACTOR": run.actor,
+        "GITHUB_ACTOR_ID": str(github.user(run.actor).id),
+        "GITHUB_TRIGGERING_ACTOR": run.actor,
+        "GITHUB_SHA": run.sha,
+        "GITHUB_REF": run.ref,
+        "GITHUB_REF_NAME": run.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
+        "GITHUB_REF_TYPE": "tag" if run.ref.startswith("refs/tags/") else "branch",
+        "GITHUB_REF_PROTECTED": str(run.ref.removeprefix("refs/heads/") in repo.state.protections).lower(),
+        "GITHUB_HEAD_REF": "",
+        "GITHUB_BASE_REF": "",
+        "GITHUB_WORKFLOW": run.workflow,
+        "GITHUB_WORKFLOW_REF": workflow_ref,
+        "GITHUB_WORKFLOW_SHA": run.sha,
+        "GITHUB_JOB": run.jobs[0].name,
+        "GITHUB_WORKSPACE": str(folder),
+        "GITHUB_TOKEN": token,
+        **{name: str(path) for name, path in files.items()},
+        "RUNNER_TEMP": str(temp),
+        "RUNNER_OS": "Linux",
+        "RUNNER_ENVIRONMENT": "github-hosted",
+        # The runner hands out the address with a query already in it; callers append `&audience=`.
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.url}/_actions/token?api-version=2.0",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": github.oidc.grant(repo, run),
+    }

@@ -1,0 +1,484 @@
+"""The JSON of threads, checks, deployments and runs, field by field as GitHub's REST description has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bot.sandbox.github import shapes
+from bot.sandbox.github.model import CONTENTS, iso, iso_or_none
+from bot.sandbox.github.shapes import node_id
+
+if TYPE_CHECKING:
+    from bot.sandbox.github import model
+    from bot.sandbox.github.repository import Repository
+
+
+def _reactions(url: str, reactions: list[model.Reaction]) -> dict[str, Any]:
+    counts: dict[str, int] = {content: sum(one.content == content for one in reactions) for content in CONTENTS}
+    return {"url": url, "total_count": len(reactions), **counts}
+
+
+def reaction(repo: Repository, found: model.Reaction) -> dict[str, Any]:
+    """Return a reaction."""
+    return {
+        "id": found.id,
+        "node_id": node_id("REA", found.id),
+        "user": shapes.user(repo.github, found.author),
+        "content": found.content,
+        "created_at": iso(found.created_at),
+    }
+
+
+def comment(repo: Repository, found: model.Comment) -> dict[str, Any]:
+    """Return a comment of a thread."""
+    url = f"{repo.api}/issues/comments/{found.id}"
+    page = "pull" if repo.state.issues[found.number].pull else "issues"
+    return {
+        "url": url,
+        "html_url": f"{repo.html}/{page}/{found.number}#issuecomment-{found.id}",
+        "issue_url": f"{repo.api}/issues/{found.number}",
+        "id": found.id,
+        "node_id": node_id("IC", found.id),
+        "user": shapes.user(repo.github, found.author),
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.updated_at),
+        "author_association": repo.association(found.author),
+        "body": found.body,
+        "reactions": _reactions(f"{url}/reactions", found.reactions),
+        "performed_via_github_app": None,
+    }
+
+
+def issue(repo: Repository, found: model.Issue) -> dict[str, Any]:
+    """Return an issue; a pull request has ``pull_request`` on it."""
+    url = f"{repo.api}/issues/{found.number}"
+    html = f"{repo.html}/{'pull' if found.pull else 'issues'}/{found.number}"
+    shape: dict[str, Any] = {
+        "url": url,
+        "repository_url": repo.api,
+        "labels_url": f"{url}/labels{{/name}}",
+        "comments_url": f"{url}/comments",
+        "events_url": f"{url}/events",
+        "timeline_url": f"{url}/timeline",
+        "html_url": html,
+        "id": found.id,
+        "node_id": node_id("PR" if found.pull else "I", found.id),
+        "number": found.number,
+        "title": found.title,
+        "user": shapes.user(repo.github, found.author),
+        "labels": [label(repo, name) for name in found.labels],
+        "state": found.state,
+        "state_reason": "completed" if found.state == "closed" and not found.pull else None,
+        "locked": False,
+        "active_lock_reason": None,
+        "assignee": None,
+        "assignees": [],
+        "milestone": None,
+        "comments": sum(one.number == found.number for one in repo.state.comments.values()),
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.updated_at),
+        "closed_at": iso_or_none(found.closed_at),
+        "closed_by": shapes.user(repo.github, found.closed_by) if found.closed_by else None,
+        "author_association": repo.association(found.author),
+        "body": found.body,
+        "reactions": _reactions(f"{url}/reactions", []),
+        "performed_via_github_app": None,
+    }
+    if found.pull:
+        shape["draft"] = found.pull.draft
+        shape["pull_request"] = {
+            "url": f"{repo.api}/pulls/{found.number}",
+            "html_url": html,
+            "diff_url": f"{html}.diff",
+            "patch_url": f"{html}.patch",
+            "merged_at": iso_or_none(found.pull.merged_at),
+        }
+    return shape
+
+
+def label(repo: Repository, name: str) -> dict[str, Any]:
+    """Return a label."""
+    number = sum(name.encode())
+    return {
+        "id": number,
+        "node_id": node_id("LA", number),
+        "url": f"{repo.api}/labels/{quote(name)}",
+        "name": name,
+        "description": None,
+        "color": "ededed",
+        "default": False,
+    }
+
+
+def _side(repo: Repository, *, owner: str, ref: str, sha: str, source: Repository | None) -> dict[str, Any]:
+    # Pull requests whose repository is gone have repo, user and label null, although the description denies it.
+    return {
+        "label": f"{owner}:{ref}" if source else None,
+        "ref": ref,
+        "sha": sha,
+        "user": shapes.user(repo.github, owner) if source else None,
+        "repo": shapes.repository(source) if source else None,
+    }
+
+
+def pull_simple(repo: Repository, found: model.Issue) -> dict[str, Any]:
+    """Return a pull request as lists have it."""
+    pull = found.pull
+    assert pull is not None
+    url, html = f"{repo.api}/pulls/{found.number}", f"{repo.html}/pull/{found.number}"
+    links = {
+        "self": url,
+        "html": html,
+        "issue": f"{repo.api}/issues/{found.number}",
+        "comments": f"{repo.api}/issues/{found.number}/comments",
+        "review_comments": f"{url}/comments",
+        "review_comment": f"{repo.api}/pulls/comments{{/number}}",
+        "commits": f"{url}/commits",
+        "statuses": f"{repo.api}/statuses/{pull.head_sha}",
+    }
+    source = repo.github.repositories.get((pull.head_repository or "").lower())
+    return {
+        "url": url,
+        "id": pull.id,
+        "node_id": node_id("PR", pull.id),
+        "html_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+        **{f"{name}_url": link for name, link in links.items() if name not in {"self", "html"}},
+        "number": found.number,
+        "state": found.state,
+        "locked": False,
+        "active_lock_reason": None,
+        "title": found.title,
+        "user": shapes.user(repo.github, found.author),
+        "body": found.body,
+        "labels": [label(repo, name) for name in found.labels],
+        "milestone": None,
+        "assignee": None,
+        "assignees": [],
+        "requested_reviewers": [],
+        "requested_teams": [],
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.updated_at),
+        "closed_at": iso_or_none(found.closed_at),
+        "merged_at": iso_or_none(pull.merged_at),
+        "merge_commit_sha": pull.merge_sha,
+        "draft": pull.draft,
+        "head": _side(repo, owner=pull.head_owner, ref=pull.head_ref, sha=pull.head_sha, source=source),
+        "base": _side(repo, owner=repo.owner, ref=pull.base_ref, sha=pull.base_sha, source=repo),
+        "_links": {name: {"href": link} for name, link in links.items()},
+        "author_association": repo.association(found.author),
+        "auto_merge": None,
+    }
+
+
+def pull(repo: Repository, found: model.Issue) -> dict[str, Any]:
+    """Return a pull request in full; this is what settles whether it can be merged."""
+    half = found.pull
+    assert half is not None
+    mergeable, state = repo.mergeability(found)
+    changes = repo.pull_changes(found)
+    return {
+        **pull_simple(repo, found),
+        "merged": half.merged_at is not None,
+        "mergeable": mergeable,
+        "rebaseable": mergeable,
+        "mergeable_state": state,
+        "merged_by": shapes.user(repo.github, half.merged_by) if half.merged_by else None,
+        "comments": sum(one.number == found.number for one in repo.state.comments.values()),
+        "review_comments": 0,
+        "maintainer_can_modify": False,
+        "commits": len(repo.pull_commits(found)),
+        "additions": sum(change.additions for change in changes),
+        "deletions": sum(change.deletions for change in changes),
+        "changed_files": len(changes),
+    }
+
+
+def review(repo: Repository, number: int, found: model.Review) -> dict[str, Any]:
+    """Return a review of a pull request."""
+    html = f"{repo.html}/pull/{number}#pullrequestreview-{found.id}"
+    url = f"{repo.api}/pulls/{number}"
+    return {
+        "id": found.id,
+        "node_id": node_id("PRR", found.id),
+        "user": shapes.user(repo.github, found.author),
+        "body": found.body,
+        "state": found.state,
+        "html_url": html,
+        "pull_request_url": url,
+        "_links": {"html": {"href": html}, "pull_request": {"href": url}},
+        "submitted_at": iso(found.submitted_at),
+        "commit_id": found.sha,
+        "author_association": repo.association(found.author),
+    }
+
+
+def pull_references(repo: Repository, sha: str) -> list[dict[str, Any]]:
+    """Return the open pull requests whose head is a commit, as check runs and runs carry them."""
+    found = []
+    for one in repo.state.issues.values():
+        if one.pull and one.state == "open" and one.pull.head_sha == sha and one.pull.head_repository:
+            sides = (
+                ("head", one.pull.head_ref, one.pull.head_sha, one.pull.head_repository),
+                ("base", one.pull.base_ref, one.pull.base_sha, repo.full_name),
+            )
+            shape: dict[str, Any] = {
+                "id": one.pull.id,
+                "number": one.number,
+                "url": f"{repo.api}/pulls/{one.number}",
+            }
+            for side, ref, commit, name in sides:
+                source = repo.github.repositories[name.lower()]
+                where = {"id": source.id, "url": source.api, "name": source.name}
+                shape[side] = {"ref": ref, "sha": commit, "repo": where}
+            found.append(shape)
+    return found
+
+
+def check_run(repo: Repository, found: model.CheckRun) -> dict[str, Any]:
+    """Return a check run."""
+    url = f"{repo.api}/check-runs/{found.id}"
+    output = {"title": None, "summary": None, "text": None, **found.output}
+    output.pop("annotations", None)
+    return {
+        "id": found.id,
+        "name": found.name,
+        "node_id": node_id("CR", found.id),
+        "head_sha": found.sha,
+        "external_id": found.external_id,
+        "url": url,
+        "html_url": f"{repo.html}/runs/{found.id}",
+        "details_url": found.details_url or f"{repo.html}/runs/{found.id}",
+        "status": found.status,
+        "conclusion": found.conclusion,
+        "started_at": iso(found.started_at),
+        "completed_at": iso_or_none(found.completed_at),
+        "output": {
+            **output,
+            "annotations_count": len(found.output.get("annotations", ())),
+            "annotations_url": f"{url}/annotations",
+        },
+        "check_suite": {"id": found.suite},
+        "app": shapes.app(repo.github, found.app),
+        "pull_requests": pull_references(repo, found.sha),
+    }
+
+
+def check_suite(repo: Repository, sha: str, app: str) -> dict[str, Any]:
+    """Return a check suite: the runs of one app on one commit, rolled up."""
+    runs = [one for one in repo.latest_check_runs(sha) if one.app == app]
+    number = repo.state.suites[sha, app]
+    unfinished = [one.status for one in runs if one.status != "completed"]
+    conclusions = [one.conclusion for one in runs]
+    worst = ("failure", "timed_out", "cancelled", "action_required", "success", "neutral", "skipped")
+    conclusion = None if unfinished else next((word for word in worst if word in conclusions), None)
+    head = repo.git.commit(sha)
+    assert head is not None
+    url = f"{repo.api}/check-suites/{number}"
+    return {
+        "id": number,
+        "node_id": node_id("CS", number),
+        "head_branch": next((name for name, tip in repo.branches().items() if tip == sha), None),
+        "head_sha": sha,
+        "status": ("in_progress" if "in_progress" in unfinished else "queued") if unfinished else "completed",
+        "conclusion": conclusion,
+        "url": url,
+        "before": head.parents[0] if head.parents else None,
+        "after": sha,
+        "pull_requests": pull_references(repo, sha),
+        "app": shapes.app(repo.github, app),
+        "repository": shapes.repository(repo),
+        "created_at": iso(min((one.started_at for one in runs), default=0)),
+        "updated_at": iso(max((one.completed_at or one.started_at for one in runs), default=0)),
+        "head_commit": shapes.commit_summary(head),
+        "latest_check_runs_count": len(runs),
+        "check_runs_url": f"{url}/check-runs",
+        "rerequestable": True,
+        "runs_rerequestable": True,
+    }
+
+
+def commit_status(repo: Repository, found: model.CommitStatus) -> dict[str, Any]:
+    """Return a commit status."""
+    creator = shapes.user(repo.github, found.creator)
+    return {
+        "url": f"{repo.api}/statuses/{found.sha}",
+        "avatar_url": creator["avatar_url"],
+        "id": found.id,
+        "node_id": node_id("SC", found.id),
+        "state": found.state,
+        "description": found.description,
+        "target_url": found.target_url,
+        "context": found.context,
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.created_at),
+        "creator": creator,
+    }
+
+
+def deployment(repo: Repository, found: model.Deployment) -> dict[str, Any]:
+    """Return a deployment."""
+    url = f"{repo.api}/deployments/{found.id}"
+    return {
+        "url": url,
+        "id": found.id,
+        "node_id": node_id("DE", found.id),
+        "task": found.task,
+        "original_environment": found.original_environment,
+        "environment": found.environment,
+        "description": found.description,
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.updated_at),
+        "statuses_url": f"{url}/statuses",
+        "repository_url": repo.api,
+        "creator": shapes.user(repo.github, found.creator),
+        "sha": found.sha,
+        "ref": found.ref,
+        "payload": found.payload,
+        "transient_environment": found.transient,
+        "production_environment": found.production,
+        "performed_via_github_app": None,
+    }
+
+
+def deployment_status(repo: Repository, owner: model.Deployment, found: model.DeploymentStatus) -> dict[str, Any]:
+    """Return a status of a deployment. ``target_url`` repeats ``log_url``."""
+    url = f"{repo.api}/deployments/{owner.id}"
+    return {
+        "url": f"{url}/statuses/{found.id}",
+        "id": found.id,
+        "node_id": node_id("DES", found.id),
+        "state": found.state,
+        "creator": shapes.user(repo.github, found.creator),
+        "description": found.description,
+        "environment": found.environment,
+        "target_url": found.log_url,
+        "log_url": found.log_url,
+        "environment_url": found.environment_url,
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.created_at),
+        "deployment_url": url,
+        "repository_url": repo.api,
+        "performed_via_github_app": None,
+    }
+
+
+def environment(repo: Repository, found: model.Environment) -> dict[str, Any]:
+    """Return an environment with its protection rules."""
+    rules: list[dict[str, Any]] = []
+    if found.reviewers:
+        who = [{"type": "User", "reviewer": shapes.user(repo.github, login)} for login in found.reviewers]
+        rules.append(
+            {
+                "id": found.id + 1,
+                "node_id": node_id("GA", found.id + 1),
+                "type": "required_reviewers",
+                "prevent_self_review": False,
+                "reviewers": who,
+            }
+        )
+    return {
+        "id": found.id,
+        "node_id": node_id("EN", found.id),
+        "name": found.name,
+        "url": f"{repo.api}/environments/{quote(found.name, safe='')}",
+        "html_url": f"{repo.html}/deployments/activity_log?environments_filter={quote(found.name)}",
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.created_at),
+        "can_admins_bypass": True,
+        "protection_rules": rules,
+        "deployment_branch_policy": None,
+    }
+
+
+def activity(repo: Repository, found: model.Activity) -> dict[str, Any]:
+    """Return a recorded push."""
+    return {
+        "id": found.id,
+        "node_id": node_id("PSH", found.id),
+        "before": found.before,
+        "after": found.after,
+        "ref": found.ref,
+        "timestamp": iso(found.timestamp),
+        "activity_type": found.activity_type,
+        "actor": shapes.user(repo.github, found.actor),
+    }
+
+
+def run(repo: Repository, found: model.Run, attempt: int | None = None) -> dict[str, Any]:
+    """Return a workflow run, or one of its earlier attempts."""
+    number = attempt or found.attempt
+    past = number in found.earlier
+    url = f"{repo.api}/actions/runs/{found.id}"
+    head = repo.git.commit(found.sha)
+    assert head is not None
+    workflow = f"{repo.api}/actions/workflows/{repo.id}"
+    return {
+        "id": found.id,
+        "name": found.workflow,
+        "node_id": node_id("WFR", found.id),
+        "check_suite_id": found.id + 1,
+        "check_suite_node_id": node_id("CS", found.id + 1),
+        "head_branch": found.ref.removeprefix("refs/heads/"),
+        "head_sha": found.sha,
+        "path": found.path,
+        "display_title": found.workflow,
+        "run_number": found.number,
+        "run_attempt": number,
+        "event": found.event,
+        "status": "completed" if past else found.status,
+        "conclusion": found.earlier[number] if past else found.conclusion,
+        "workflow_id": repo.id,
+        "url": url,
+        "html_url": f"{repo.html}/actions/runs/{found.id}",
+        "pull_requests": [],
+        "created_at": iso(found.created_at),
+        "updated_at": iso(found.updated_at),
+        "run_started_at": iso(found.created_at),
+        "actor": shapes.user(repo.github, found.actor),
+        "triggering_actor": shapes.user(repo.github, found.actor),
+        "referenced_workflows": [],
+        "jobs_url": f"{url}/jobs",
+        "logs_url": f"{url}/logs",
+        "check_suite_url": f"{repo.api}/check-suites/{found.id + 1}",
+        "artifacts_url": f"{url}/artifacts",
+        "cancel_url": f"{url}/cancel",
+        "rerun_url": f"{url}/rerun",
+        "previous_attempt_url": f"{url}/attempts/{number - 1}" if number > 1 else None,
+        "workflow_url": workflow,
+        "head_commit": shapes.commit_summary(head),
+        "repository": shapes.repository(repo),
+        "head_repository": shapes.repository(repo),
+    }
+
+
+def job(repo: Repository, owner: model.Run, found: model.Job) -> dict[str, Any]:
+    """Return a job of a workflow run."""
+    url = f"{repo.api}/actions/jobs/{found.id}"
+    return {
+        "id": found.id,
+        "run_id": owner.id,
+        "run_url": f"{repo.api}/actions/runs/{owner.id}",
+        "run_attempt": owner.attempt,
+        "node_id": node_id("CR", found.id),
+        "head_sha": owner.sha,
+        "url": url,
+        "html_url": f"{repo.html}/actions/runs/{owner.id}/job/{found.id}",
+        "status": found.status,
+        "conclusion": found.conclusion,
+        "created_at": iso(found.started_at),
+        "started_at": iso(found.started_at),
+        "completed_at": iso_or_none(found.completed_at),
+        "name": found.name,
+        "steps": [],
+        "check_run_url": f"{repo.api}/check-runs/{found.id}",
+        "labels": ["ubuntu-latest"],
+        "runner_id": 1,
+        "runner_name": "sandbox",
+        "runner_group_id": 0,
+        "runner_group_name": "GitHub Actions",
+        "workflow_name": owner.workflow,
+        "head_branch": owner.ref.removeprefix("refs/heads/"),
+    }
