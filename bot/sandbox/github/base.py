@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bot.sandbox.github.git import SHA, ZEROS, Git, GitError, Person, RefUpdate, valid_ref
+from bot.sandbox.github.git import Git, GitError
+from bot.sandbox.github.gitobjects import SHA, ZEROS, Person, RefUpdate, valid_ref
 from bot.sandbox.github.model import ROLES, Activity, Protection, State
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Base:
         self.default_branch, self.private, self.parent = default_branch, private, parent
         self.created_at = self.pushed_at = github.now()
         self.state = State()
+        self._test_merges: dict[tuple[str, str], str | None] = {}
 
     @property
     def api(self) -> str:

@@ -11,94 +11,37 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
-ZEROS = "0" * 40
-SHA = re.compile(r"[0-9a-f]{40}")
+from bot.sandbox.github.gitobjects import (
+    SHA,
+    ZEROS,
+    Commit,
+    FileChange,
+    Object,
+    Person,
+    RefUpdate,
+    TreeEntry,
+    parse_commit,
+    parse_tag,
+    person_line,
+    valid_ref,
+)
+
+T = TypeVar("T")
+
 KEPT_OBJECT = 1 << 16  # bytes; larger objects are read again each time
-PERSON = re.compile(r"(?P<name>.*?) ?<(?P<email>[^>]*)> (?P<time>\d+) (?P<zone>[+-]\d{4})")
 
 
 class GitError(Exception):
-    """git refused; the message is its standard error."""
+    """git refused; the message is its standard error, ``code`` its exit status."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Object:
-    """A git object: its 40-hex sha, its type (blob, tree, commit, tag) and its bytes."""
-
-    sha: str
-    type: str
-    data: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    """An author, committer or tagger. ``time`` is in seconds since the epoch."""
-
-    name: str
-    email: str
-    time: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Commit:
-    """A commit object, parsed."""
-
-    sha: str
-    tree: str
-    parents: tuple[str, ...]
-    author: Person
-    committer: Person
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tag:
-    """An annotated tag object, parsed. ``target`` is the sha it points at."""
-
-    sha: str
-    target: str
-    type: str
-    name: str
-    tagger: Person
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TreeEntry:
-    """One line of a tree. ``path`` is relative to the tree that was listed; ``size`` is of blobs only."""
-
-    mode: str
-    type: str
-    sha: str
-    path: str
-    size: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileChange:
-    """One file of a diff. ``status`` is GitHub's word for it; ``patch`` is None for binary files."""
-
-    path: str
-    previous: str | None
-    status: str
-    sha: str
-    additions: int
-    deletions: int
-    patch: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefUpdate:
-    """One update of a ref; zeros in ``after`` delete it. ``before`` None means: whatever it is."""
-
-    name: str
-    after: str
-    before: str | None = None
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 _ENVIRONMENT = {
@@ -125,7 +68,8 @@ def git(*arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | No
         env={**_ENVIRONMENT, **(environment or {})},
     )
     if done.returncode:
-        raise GitError(done.stderr.decode(errors="replace").strip() or f"git {arguments[0]}: {done.returncode}")
+        text = done.stderr.decode(errors="replace").strip()
+        raise GitError(text or f"git {arguments[0]}: exit {done.returncode}", done.returncode)
     return done.stdout
 
 
@@ -135,6 +79,7 @@ class Git:
 
     path: Path
     _kept: dict[str, Object] = field(default_factory=dict, repr=False)
+    _facts: dict[tuple[str, ...], object] = field(default_factory=dict, repr=False)
     _batch: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -277,27 +222,42 @@ class Git:
         self.run("update-ref", "--stdin", stdin="\n".join([*lines, "prepare", "commit", ""]).encode())
 
     # -- history --------------------------------------------------------------------------------------------
+    def _once(self, key: tuple[str, ...], work: Callable[[], T]) -> T:
+        """Return a fact about full shas, worked out once: history below a commit never changes."""
+        if key not in self._facts:
+            self._facts[key] = work()
+        return cast("T", self._facts[key])
+
     def is_ancestor(self, old: str, new: str) -> bool:
-        """Tell whether one commit is reachable from another. Raises GitError when either is not a commit."""
-        return old == new or not self.text("rev-list", "--max-count=1", old, f"^{new}")
+        """Tell whether one commit is reachable from another, by full shas. Raises GitError for other objects."""
+        return old == new or not self.between(new, old)
 
     def merge_base(self, left: str, right: str) -> str | None:
-        """Return the best common ancestor, or None for unrelated histories."""
+        """Return the best common ancestor of two commits by full shas, or None for unrelated histories."""
+        return self._once(("merge-base", left, right), lambda: self._merge_base(left, right))
+
+    def _merge_base(self, left: str, right: str) -> str | None:
         try:
             return self.text("merge-base", left, right)
         except GitError:
             return None
 
     def between(self, base: str, head: str) -> list[str]:
-        """Return the commits of head that base lacks, oldest first."""
-        return self.text("rev-list", "--reverse", "--topo-order", head, f"^{base}").split()
+        """Return the commits of head that base lacks, by full shas, oldest first. Raises GitError."""
+        options = ("rev-list", "--reverse", "--topo-order", head, f"^{base}")
+        return list(self._once(options, lambda: self.text(*options).split()))
 
     def merged_tree(self, ours: str, theirs: str) -> str | None:
-        """Return the tree of a clean merge, or None on conflict. Needs git 2.38."""
+        """Return the tree of a clean merge of two commits by full shas, or None on conflict. Needs git 2.38."""
+        return self._once(("merge-tree", ours, theirs), lambda: self._merged_tree(ours, theirs))
+
+    def _merged_tree(self, ours: str, theirs: str) -> str | None:
         try:
             return self.text("merge-tree", "--write-tree", ours, theirs).splitlines()[0]
-        except GitError:
-            return None
+        except GitError as error:
+            if error.code == 1:  # a conflict; anything else is a failure of git's
+                return None
+            raise
 
     def tree(self, revision: str, *, recursive: bool = False) -> list[TreeEntry]:
         """List a tree. Raises GitError."""
@@ -312,21 +272,19 @@ class Git:
         return entries
 
     def changes(self, base: str, head: str) -> list[FileChange]:
-        """Return the files that differ between two commits or trees, renames found."""
-        return list(_changes(self, base, head))
+        """Return the files that differ between two commits or trees by full shas, renames found."""
+        return list(self._once(("diff", base, head), lambda: list(_changes(self, base, head))))
 
     def archive(self, sha: str, prefix: str) -> bytes:
         """Return a gzipped tar of a commit, all below one folder. Raises GitError."""
         return self.run("archive", "--format=tar.gz", f"--prefix={prefix}/", sha)
 
 
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # what git hash-object -t tree /dev/null says
 _STATUS = {"A": "added", "D": "removed", "M": "modified", "R": "renamed", "C": "copied", "T": "changed"}
 
 
-@lru_cache(maxsize=256)
-def _patches(path: Path, base: str, head: str) -> tuple[str, ...]:
-    text = git(f"--git-dir={path}", "diff-tree", "-r", "-M", "-p", base, head).decode(errors="replace")
+def _patches(repository: Git, base: str, head: str) -> tuple[str, ...]:
+    text = repository.run("diff-tree", "-r", "-M", "-p", base, head).decode(errors="replace")
     found = re.split(r"^diff --git .*\n", text, flags=re.MULTILINE)[1:]
     return tuple(part[part.find("@@") :].rstrip("\n") if "\n@@" in part else "" for part in found)
 
@@ -347,66 +305,9 @@ def _changes(repository: Git, base: str, head: str) -> Iterable[FileChange]:
             if not path:  # a rename: the two names follow
                 _, path = next(fields), next(fields)
             counts[path] = tuple(int(count) if count != "-" else 0 for count in (added, deleted))  # type: ignore[assignment] # two of them
-    for (status, sha, path, previous), patch in zip(changed, _patches(repository.path, base, head), strict=True):
+    for (status, sha, path, previous), patch in zip(changed, _patches(repository, base, head), strict=True):
         additions, deletions = counts[path]
         yield FileChange(
             path=path, previous=previous, status=status, sha=sha,
             additions=additions, deletions=deletions, patch=patch or None,
         )  # fmt: skip
-
-
-def valid_ref(name: str) -> bool:
-    """Apply the rules of git-check-ref-format(1) that a ref from the network can break."""
-    if not name.startswith("refs/") or name.count("/") < 2:
-        return False
-    if re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)", name):
-        return False
-    return not name.endswith(("/", "."))
-
-
-def person_line(person: Person) -> str:
-    """Return a person as objects hold it."""
-    return f"{person.name} <{person.email}> {person.time} +0000"
-
-
-def parse_person(text: str) -> Person:
-    """Read a person as objects hold it. Raises ValueError."""
-    match = PERSON.fullmatch(text)
-    if match is None:
-        raise ValueError(f"not a person: {text!r}")
-    return Person(name=match["name"], email=match["email"], time=int(match["time"]))
-
-
-def _split(found: Object) -> tuple[list[tuple[str, str]], str]:
-    head, _, message = found.data.decode(errors="replace").partition("\n\n")
-    # A line that begins with a space continues a signature.
-    lines = [line.partition(" ") for line in head.split("\n") if not line.startswith(" ")]
-    return [(key, value) for key, _, value in lines], message
-
-
-def parse_commit(found: Object) -> Commit:
-    """Read a commit object."""
-    headers, message = _split(found)
-    first = dict(reversed(headers))
-    return Commit(
-        sha=found.sha,
-        tree=first["tree"],
-        parents=tuple(value for key, value in headers if key == "parent"),
-        author=parse_person(first["author"]),
-        committer=parse_person(first["committer"]),
-        message=message,
-    )
-
-
-def parse_tag(found: Object) -> Tag:
-    """Read an annotated tag object."""
-    headers, message = _split(found)
-    first = dict(headers)
-    return Tag(
-        sha=found.sha,
-        target=first["object"],
-        type=first["type"],
-        name=first["tag"],
-        tagger=parse_person(first["tagger"]) if "tagger" in first else Person(name="", email="", time=0),
-        message=message,
-    )

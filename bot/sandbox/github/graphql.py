@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.github import graphql_nodes as nodes
-from bot.sandbox.github.git import SHA, ZEROS, GitError, RefUpdate, valid_ref
-from bot.sandbox.github.graphql_nodes import Node, QueryError, need
+from bot.sandbox.github.git import GitError
+from bot.sandbox.github.gitobjects import SHA, ZEROS, RefUpdate, valid_ref
+from bot.sandbox.github.graphql_base import Node, QueryError, actor, need
 from bot.sandbox.github.graphql_schema import SCHEMA
 from bot.sandbox.github.model import iso
 from bot.sandbox.github.shapes import read_node_id
@@ -72,7 +73,7 @@ def _not_found(node: str) -> QueryError:
 
 
 def _viewer(info: Any, github: GitHub) -> Node:
-    return nodes.actor(github, info.context.viewer.login)
+    return actor(github, info.context.viewer.login)
 
 
 def _rate_limit(ctx: Context) -> Node:

@@ -3,79 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.github import shapes
 from bot.sandbox.github.checks import PASSING
-from bot.sandbox.github.git import SHA, Object, Person, parse_commit, parse_tag
+from bot.sandbox.github.gitobjects import SHA, Object, Person, parse_commit, parse_tag
+from bot.sandbox.github.graphql_base import Node, QueryError, actor, connection, need
 from bot.sandbox.github.model import Protection, iso, iso_or_none
 
 if TYPE_CHECKING:
     from bot.sandbox.github import model
     from bot.sandbox.github.repository import Repository
-    from bot.sandbox.github.server import GitHub
 
-T = TypeVar("T")
-Node = dict[str, Any]
 TEXT = 512_000  # bytes of a blob that `text` gives
 _MERGEABLE = {None: "UNKNOWN", True: "MERGEABLE", False: "CONFLICTING"}
-
-
-class QueryError(Exception):
-    """An error of the API with GitHub's ``type``: NOT_FOUND, FORBIDDEN, UNPROCESSABLE and so on."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-def need(info: Any, *permissions: str) -> None:
-    """Refuse a token that lacks every one of some ``permission:level``. Raises QueryError."""
-    pairs = [permission.partition(":") for permission in permissions]
-    if not any(info.context.viewer.may(name, level) for name, _, level in pairs):
-        raise QueryError("FORBIDDEN", "Resource not accessible by integration")
-
-
-def connection(items: Iterable[T], shape: Callable[[T], Node | None], arguments: Mapping[str, Any], name: str) -> Node:
-    """Return one page of a list. Raises QueryError unless ``first`` or ``last`` is given, 100 at most."""
-    everything = list(items)
-    first, last = arguments.get("first"), arguments.get("last")
-    if first is None and last is None:
-        text = f"You must provide a `first` or `last` value to properly paginate the `{name}` connection."
-        raise QueryError("MISSING_PAGINATION_BOUNDARIES", text)
-    for word, size in (("first", first), ("last", last)):
-        if size is not None and not 0 <= size <= 100:
-            text = f"Requesting {size} records on the `{name}` connection exceeds the `{word}` limit of 100 records."
-            raise QueryError("EXCESSIVE_PAGINATION", text)
-    start = int(arguments["after"]) + 1 if arguments.get("after") else 0
-    end = int(arguments["before"]) if arguments.get("before") else len(everything)
-    if first is not None:
-        end = min(end, start + first)
-    if last is not None:
-        start = max(start, end - last)
-    return {
-        "nodes": [shape(item) for item in everything[start:end]],
-        "totalCount": len(everything),
-        "pageInfo": {
-            "startCursor": str(start) if start < end else None,
-            "endCursor": str(end - 1) if start < end else None,
-            "hasNextPage": end < len(everything),
-            "hasPreviousPage": start > 0,
-        },
-    }
-
-
-def actor(github: GitHub, login: str) -> Node:
-    """Return an account. A bot's login has no ``[bot]`` here, unlike in the REST API."""
-    user = github.user(login)
-    return {
-        "__typename": user.type,
-        "id": shapes.user(github, login)["node_id"],
-        "databaseId": user.id,
-        "login": user.login.removesuffix("[bot]"),
-        "url": shapes.html_user(github, user),
-    }
 
 
 def _git_actor(repo: Repository, person: Person) -> Node:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.github import shapes, shapes_work
-from bot.sandbox.github.git import EMPTY_TREE, ZEROS
+from bot.sandbox.github import shapes, shapes_threads
+from bot.sandbox.github.gitobjects import EMPTY_TREE, ZEROS
 
 if TYPE_CHECKING:
     from bot.sandbox.github.model import Comment, Run
@@ -41,8 +41,8 @@ def issue_comment(repo: Repository, comment: Comment, action: str = "created") -
     """Return the payload of an ``issue_comment`` event."""
     return {
         "action": action,
-        "issue": shapes_work.issue(repo, repo.state.issues[comment.number]),
-        "comment": shapes_work.comment(repo, comment),
+        "issue": shapes_threads.issue(repo, repo.state.issues[comment.number]),
+        "comment": shapes_threads.comment(repo, comment),
         **_envelope(repo, comment.author),
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.sandbox.github.checks import PASSING, Checks
-from bot.sandbox.github.git import ZEROS, FileChange, GitError, Person, RefUpdate
+from bot.sandbox.github.git import GitError
+from bot.sandbox.github.gitobjects import ZEROS, FileChange, Person, RefUpdate
 from bot.sandbox.github.model import Comment, Edit, Issue, Protection, Pull, Review
 
 
@@ -147,12 +148,16 @@ class Pulls(Checks):
             self.pending_mergeability -= 1
             return None, "unknown"
         base = self._base(pull)
-        test = self.github.person_of_merges()
-        message = f"Merge {pull.head_sha} into {base}"
-        pull.merge_sha = self.merge_commit(base, pull.head_sha, message, test)
+        key = (base, pull.head_sha)
+        if key not in self._test_merges:
+            message = f"Merge {pull.head_sha} into {base}"
+            merged = self.merge_commit(base, pull.head_sha, message, self.github.person_of_merges())
+            self._test_merges[key] = merged
+            if merged is not None:
+                self.git.update_refs([RefUpdate(name=f"refs/pull/{issue.number}/merge", after=merged)])
+        pull.merge_sha = self._test_merges[key]
         if pull.merge_sha is None:
             return False, "dirty"
-        self.git.update_refs([RefUpdate(name=f"refs/pull/{issue.number}/merge", after=pull.merge_sha)])
         return True, self._merge_state(issue, pull, base)
 
     def _merge_state(self, issue: Issue, pull: Pull, base: str) -> str:

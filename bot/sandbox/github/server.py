@@ -13,7 +13,8 @@ from typing import Any
 
 from bot.sandbox.github import payloads
 from bot.sandbox.github.context import Context
-from bot.sandbox.github.git import Git, Person
+from bot.sandbox.github.git import Git
+from bot.sandbox.github.gitobjects import Person
 from bot.sandbox.github.model import Run, Token, User
 from bot.sandbox.github.oidc import Oidc
 from bot.sandbox.github.repository import Repository

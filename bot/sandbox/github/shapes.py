@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bot.sandbox.github import git as gitlib
+from bot.sandbox.github import gitobjects as gitlib
 from bot.sandbox.github.model import iso
 
 if TYPE_CHECKING:

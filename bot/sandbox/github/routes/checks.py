@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.github import shapes, shapes_work
 from bot.sandbox.github.context import Context, invalid, linked, not_found
-from bot.sandbox.github.git import SHA
+from bot.sandbox.github.gitobjects import SHA
 from bot.sandbox.github.model import CheckRun
 from bot.sandbox.wire import Response, WireError, answer
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from bot.sandbox.github import shapes
 from bot.sandbox.github.context import Context, not_found
-from bot.sandbox.github.git import GitError, TreeEntry
+from bot.sandbox.github.git import GitError
+from bot.sandbox.github.gitobjects import TreeEntry
 from bot.sandbox.wire import Request, Response, WireError, answer
 
 if TYPE_CHECKING:

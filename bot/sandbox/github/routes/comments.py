@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.sandbox.github import shapes_work
+from bot.sandbox.github import shapes_threads
 from bot.sandbox.github.context import Context, invalid, not_found
 from bot.sandbox.github.model import CONTENTS, Comment, Reaction
 from bot.sandbox.wire import Response, WireError, answer
@@ -56,25 +56,25 @@ def list_comments(ctx: Context) -> Response:
         except ValueError:
             raise WireError(422, "Validation Failed", errors=["since is not a valid date-time"]) from None
         found = [comment for comment in found if comment.updated_at >= start]
-    return ctx.page(found, lambda comment: shapes_work.comment(ctx.repo, comment))
+    return ctx.page(found, lambda comment: shapes_threads.comment(ctx.repo, comment))
 
 
 def create_comment(ctx: Context) -> Response:
     """Comment on an issue or pull request."""
     comment = ctx.repo.add_comment(ctx.issue().number, _body(ctx), author=ctx.viewer.login)
-    shape = shapes_work.comment(ctx.repo, comment)
+    shape = shapes_threads.comment(ctx.repo, comment)
     return answer(shape, 201, Location=shape["url"])
 
 
 def get_comment(ctx: Context) -> Response:
     """Get a comment."""
-    return answer(shapes_work.comment(ctx.repo, _comment(ctx)))
+    return answer(shapes_threads.comment(ctx.repo, _comment(ctx)))
 
 
 def update_comment(ctx: Context) -> Response:
     """Change a comment's body."""
     comment = _comment(ctx)
-    return answer(shapes_work.comment(ctx.repo, ctx.repo.edit_comment(comment.id, _body(ctx))))
+    return answer(shapes_threads.comment(ctx.repo, ctx.repo.edit_comment(comment.id, _body(ctx))))
 
 
 def delete_comment(ctx: Context) -> Response:
@@ -87,7 +87,7 @@ def list_reactions(ctx: Context) -> Response:
     """List the reactions to a comment, oldest first."""
     content = ctx.request.arg("content")
     found = [one for one in _comment(ctx).reactions if content in {None, one.content}]
-    return ctx.page(found, lambda one: shapes_work.reaction(ctx.repo, one))
+    return ctx.page(found, lambda one: shapes_threads.reaction(ctx.repo, one))
 
 
 def create_reaction(ctx: Context) -> Response:
@@ -97,10 +97,10 @@ def create_reaction(ctx: Context) -> Response:
         raise invalid("Reaction", "content", "invalid")
     for found in comment.reactions:
         if (found.author, found.content) == (ctx.viewer.login, content):
-            return answer(shapes_work.reaction(ctx.repo, found))
+            return answer(shapes_threads.reaction(ctx.repo, found))
     reaction = Reaction(id=ctx.github.new_id(), author=ctx.viewer.login, content=content, created_at=ctx.github.now())
     comment.reactions.append(reaction)
-    return answer(shapes_work.reaction(ctx.repo, reaction), 201)
+    return answer(shapes_threads.reaction(ctx.repo, reaction), 201)
 
 
 def delete_reaction(ctx: Context) -> Response:

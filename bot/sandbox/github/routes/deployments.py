@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.github import shapes_work
 from bot.sandbox.github.context import Context, invalid, not_found
-from bot.sandbox.github.git import RefUpdate
+from bot.sandbox.github.gitobjects import RefUpdate
 from bot.sandbox.wire import Response, WireError, answer
 
 if TYPE_CHECKING:

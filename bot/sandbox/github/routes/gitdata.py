@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from bot.sandbox.github import shapes
 from bot.sandbox.github.context import Context, not_found
-from bot.sandbox.github.git import SHA, ZEROS, GitError, Object, Person, RefUpdate, parse_commit, parse_tag, valid_ref
+from bot.sandbox.github.git import GitError
+from bot.sandbox.github.gitobjects import SHA, ZEROS, Object, Person, RefUpdate, parse_commit, parse_tag, valid_ref
 from bot.sandbox.wire import Response, WireError, answer
 
 if TYPE_CHECKING:

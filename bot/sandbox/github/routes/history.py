@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bot.sandbox.github import shapes, shapes_work
+from bot.sandbox.github import shapes, shapes_threads, shapes_work
 from bot.sandbox.github.context import Context, linked, not_found
-from bot.sandbox.github.git import EMPTY_TREE, FileChange
+from bot.sandbox.github.gitobjects import EMPTY_TREE, FileChange
 from bot.sandbox.github.routes.protection import branch_protection
 from bot.sandbox.wire import Response, WireError, answer
 
 if TYPE_CHECKING:
-    from bot.sandbox.github.git import Commit
+    from bot.sandbox.github.gitobjects import Commit
     from bot.sandbox.github.model import Activity, Issue
     from bot.sandbox.github.repository import Repository
     from bot.sandbox.github.server import GitHub
@@ -88,7 +88,7 @@ def commit_pulls(ctx: Context) -> Response:
         return issue.pull is not None and (issue.pull.merge_sha == sha or sha in ctx.repo.pull_commits(issue))
 
     found = [issue for issue in ctx.repo.state.issues.values() if holds(issue)]
-    return ctx.page(found, lambda issue: shapes_work.pull_simple(ctx.repo, issue))
+    return ctx.page(found, lambda issue: shapes_threads.pull_simple(ctx.repo, issue))
 
 
 def _side(ctx: Context, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.sandbox.github import shapes, shapes_work
+from bot.sandbox.github import shapes, shapes_threads
 from bot.sandbox.github.context import Context, invalid
 from bot.sandbox.github.git import GitError
 from bot.sandbox.wire import Response, WireError, answer
@@ -48,7 +48,7 @@ def list_pulls(ctx: Context) -> Response:
         found = [one for one in found if one.pull and f"{one.pull.head_owner}:{one.pull.head_ref}" == head]
     if base:
         found = [one for one in found if one.pull and one.pull.base_ref == base]
-    return ctx.page(found, lambda issue: shapes_work.pull_simple(ctx.repo, issue))
+    return ctx.page(found, lambda issue: shapes_threads.pull_simple(ctx.repo, issue))
 
 
 def create_pull(ctx: Context) -> Response:
@@ -61,12 +61,12 @@ def create_pull(ctx: Context) -> Response:
         )  # fmt: skip
     except (GitError, KeyError):
         raise invalid("PullRequest", "head", "invalid") from None
-    return answer(shapes_work.pull(ctx.repo, ctx.repo.state.issues[number]), 201)
+    return answer(shapes_threads.pull(ctx.repo, ctx.repo.state.issues[number]), 201)
 
 
 def get_pull(ctx: Context) -> Response:
     """Get a pull request; this settles ``mergeable``."""
-    return answer(shapes_work.pull(ctx.repo, ctx.issue("pull_number", pull=True)))
+    return answer(shapes_threads.pull(ctx.repo, ctx.issue("pull_number", pull=True)))
 
 
 def _update(ctx: Context, issue: Issue) -> None:
@@ -87,7 +87,7 @@ def update_pull(ctx: Context) -> Response:
     """Change a pull request's title, body or state."""
     issue = ctx.issue("pull_number", pull=True)
     _update(ctx, issue)
-    return answer(shapes_work.pull(ctx.repo, issue))
+    return answer(shapes_threads.pull(ctx.repo, issue))
 
 
 def pull_commits(ctx: Context) -> Response:
@@ -109,7 +109,7 @@ def pull_reviews(ctx: Context) -> Response:
     """List reviews, oldest first."""
     issue = ctx.issue("pull_number", pull=True)
     assert issue.pull is not None
-    return ctx.page(issue.pull.reviews, lambda one: shapes_work.review(ctx.repo, issue.number, one))
+    return ctx.page(issue.pull.reviews, lambda one: shapes_threads.review(ctx.repo, issue.number, one))
 
 
 def requested_reviewers(ctx: Context) -> Response:
@@ -121,7 +121,7 @@ def requested_reviewers(ctx: Context) -> Response:
 def list_issues(ctx: Context) -> Response:
     """List issues; pull requests are among them, as on GitHub."""
     found = _in_state(ctx, list(ctx.repo.state.issues.values()))
-    return ctx.page(found, lambda issue: shapes_work.issue(ctx.repo, issue))
+    return ctx.page(found, lambda issue: shapes_threads.issue(ctx.repo, issue))
 
 
 def create_issue(ctx: Context) -> Response:
@@ -130,16 +130,16 @@ def create_issue(ctx: Context) -> Response:
     number = ctx.repo.open_issue(title, body=body, author=ctx.viewer.login)
     issue = ctx.repo.state.issues[number]
     issue.labels = [str(name) for name in ctx.field("labels", list, default=[])]
-    return answer(shapes_work.issue(ctx.repo, issue), 201, Location=f"{ctx.repo.api}/issues/{number}")
+    return answer(shapes_threads.issue(ctx.repo, issue), 201, Location=f"{ctx.repo.api}/issues/{number}")
 
 
 def get_issue(ctx: Context) -> Response:
     """Get an issue or the issue half of a pull request."""
-    return answer(shapes_work.issue(ctx.repo, ctx.issue()))
+    return answer(shapes_threads.issue(ctx.repo, ctx.issue()))
 
 
 def update_issue(ctx: Context) -> Response:
     """Change an issue's title, body or state."""
     issue = ctx.issue()
     _update(ctx, issue)
-    return answer(shapes_work.issue(ctx.repo, issue))
+    return answer(shapes_threads.issue(ctx.repo, issue))
