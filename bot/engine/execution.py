@@ -1,0 +1,313 @@
+"""Runs a plan over its graph, and takes failure and cancellation the same way back to what served before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+from bot.core.outcome import Reason, StepResult
+from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.planning import title
+from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
+from bot.engine.clock import Clock, Unstoppable
+from bot.engine.reconcile import Applied, Reconciler, StepTimeoutError
+from bot.engine.verification import Expected, Prober, Verifier
+from bot.errors import CancelledError, SlipwayError
+
+MAX_THREADS = 16
+RESTORE_TIMEOUT = 300.0  # seconds; the way back waits this long for traffic to move
+
+Kind = Literal["gates", "build", "run_job", "rollout", "verify", "shift", "restore"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a plan ended. ``restored`` is None when nothing had to be brought back.
+
+    ``exposed_seconds``: how long users saw a revision that was then taken back. ``jobs``: jobs that were started,
+    which a restore does not undo.
+    """
+
+    results: tuple[StepResult, ...]
+    known: Known
+    reason: Reason
+    cancelled: bool = False
+    failed: StepResult | None = None
+    restored: bool | None = None
+    restore_detail: str = ""
+    exposed_seconds: float = 0.0
+    jobs: tuple[str, ...] = ()
+
+
+class Execution:
+    """One run of one plan. Use it once.
+
+    ``on_change`` is told of every change of a step, from any thread, with all results so far.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        target: Target,
+        known: Known,
+        *,
+        probe: Prober,
+        clock: Clock,
+        on_change: Callable[[tuple[StepResult, ...]], None],
+    ) -> None:
+        self._plan, self._target, self._clock, self._probe = plan, target, clock, probe
+        self._known, self._on_change = known, on_change
+        self._lock = threading.RLock()
+        self._halt = threading.Event()
+        self._results = {step.id: StepResult(id=step.id, kind=kind_of(step), title=title(step)) for step in plan.steps}
+        self._touched = False  # something that serves, or will, was begun to be changed
+        self._exposed_at = 0.0
+        self._reason = Reason.RELEASED
+        self._failed: str = ""
+        self._jobs: list[str] = []
+
+    # -- the graph ------------------------------------------------------------------------------------------
+    def run(self) -> Ended:
+        """Run every step, and on failure or cancellation restore. Never raises for a step's failure."""
+        waiting = {step.id: step for step in self._plan.steps}
+        running: dict[Future[bool], str] = {}
+        done: set[str] = set()
+        with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="step") as pool:
+            while waiting or running:
+                ready = [step for step in waiting.values() if done.issuperset(step.needs)]
+                if not self._halt.is_set():
+                    for step in ready:
+                        running[pool.submit(self._step, step)] = step.id
+                        del waiting[step.id]
+                if not running:
+                    break
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    if future.result():
+                        done.add(running[future])
+                    else:
+                        self._halt.set()
+                    del running[future]
+        if not self._halt.is_set():
+            return self._ended()
+        for step_id in waiting:
+            self._update(step_id, state="skipped")
+        return self._way_back()
+
+    def _step(self, step: Step) -> bool:
+        """Run one step; True when it is done."""
+        if self._clock.stopping:
+            self._cancelled(step)
+            return False
+        self._update(step.id, state="running", started=self._clock.now())
+        try:
+            match step:
+                case Verify():
+                    return self._verify(step)
+                case Build() | RunJob() | Rollout() | Shift() | Restore():
+                    return self._apply(step)
+                case _:
+                    assert_never(step)
+        except CancelledError:
+            self._cancelled(step)
+        except StepTimeoutError as error:
+            self._fail(step, Reason.TIMED_OUT, str(error))
+        except SlipwayError as error:
+            self._fail(step, _reason_of(error, step), error.message)
+        except Exception as error:  # noqa: BLE001 - a bug in one step must not keep the others from being brought back
+            self._fail(step, Reason.INTERNAL_ERROR, f"{type(error).__name__} in the bot itself.")
+        return False
+
+    def _apply(self, step: Applied) -> bool:
+        if isinstance(step, Rollout | Shift | Restore):
+            self._touched = True
+        if isinstance(step, Shift | Restore) and not self._exposed_at:
+            self._exposed_at = self._clock.now()
+        if isinstance(step, RunJob):
+            with self._lock:
+                self._jobs.append(step.job)
+        outcome = self._reconcile(step)
+        if isinstance(outcome, Broken):
+            self._fail(step, REASONS[kind_of(step)], outcome.detail, link=outcome.link)
+            return False
+        if isinstance(step, Rollout) and not self._target.traits.traffic_split and not self._exposed_at:
+            self._exposed_at = self._clock.now()
+        self._update(step.id, state="done", ended=self._clock.now(), detail=outcome.detail, link=outcome.link)
+        return True
+
+    def _reconcile(self, step: Applied) -> Done | Broken:
+        def progress(seen: Running) -> None:
+            if seen.handle:
+                self._learn(step.id, seen.handle)
+            if step.id in self._results:
+                self._update(step.id, detail=seen.detail, link=seen.link)
+
+        reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress)
+        outcome = reconciler.run(step, self._snapshot())
+        if outcome.handle:
+            self._learn(step.id, outcome.handle)
+        if isinstance(outcome, Done) and outcome.artifact is not None:
+            with self._lock:
+                self._known = replace(self._known, artifact=outcome.artifact)
+        return outcome
+
+    def _verify(self, step: Verify) -> bool:
+        verifier = Verifier(
+            self._target,
+            self._clock,
+            self._probe,
+            expected=self._expected,
+            run_job=self._reconcile,
+            halted=self._halt.is_set,
+        )
+        checks = verifier.run(step.phase, step.checks, self._snapshot())
+        passed = sum(check.passed for check in checks)
+        failed = [check for check in checks if not check.passed]
+        self._update(step.id, checks=checks)
+        if not failed:
+            self._update(
+                step.id, state="done", ended=self._clock.now(), detail=f"{passed} of {len(checks)} checks passed"
+            )
+            return True
+        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        self._fail(step, Reason.VERIFICATION_FAILED, f"{failed[0].name}: {failed[0].found}{others}")
+        return False
+
+    def _expected(self, service: str) -> Expected:
+        """Return what a service must serve: the recorded state of a rollback, else the release's artifact."""
+        for step in self._plan.steps:
+            if isinstance(step, Restore):
+                state = step.to.service(service)
+                return Expected(
+                    digest=state.digest, revision=state.revision if self._target.traits.traffic_split else ""
+                )
+        known = self._snapshot()
+        return Expected(digest=known.artifact.digest if known.artifact else "")
+
+    # -- endings --------------------------------------------------------------------------------------------
+    def _fail(self, step: Step, reason: Reason, detail: str, *, link: str = "") -> None:
+        with self._lock:
+            first = not self._failed
+            if first:
+                self._failed, self._reason = step.id, reason
+        self._halt.set()
+        self._update(
+            step.id, state="failed", ended=self._clock.now(), detail=detail, **({"link": link} if link else {})
+        )
+        diagnosis = self._diagnose(step)
+        if diagnosis is not None:
+            self._update(step.id, diagnosis=diagnosis)
+
+    def _cancelled(self, step: Step) -> None:
+        self._halt.set()
+        self._update(step.id, state="cancelled", ended=self._clock.now())
+        if not isinstance(step, Verify):
+            try:
+                self._target.cancel(step, self._snapshot())
+            except SlipwayError as error:
+                self._update(step.id, detail=f"could not be stopped: {error.message}")
+
+    def _diagnose(self, step: Step) -> Diagnosis | None:
+        known = self._snapshot()
+        if isinstance(step, Verify):  # the candidate's own words explain a failed check best
+            rollouts = [item for item in self._plan.steps if isinstance(item, Rollout)]
+            failing = {check.name for check in self._results[step.id].checks if not check.passed}
+            named = [item for item in rollouts if any(item.service in name for name in failing)] or rollouts
+            found = [self._target.diagnose(item, known) for item in named[:2]]
+            return next((item for item in found if item.error), found[0] if found else None)
+        return self._target.diagnose(step, known)
+
+    def _way_back(self) -> Ended:
+        """Restore what served before, if anything was begun that serves. Nothing interrupts it."""
+        if not self._touched or not self._plan.undo:
+            return self._ended()
+        step = Restore(id="undo", to=self._known.before, timeout=RESTORE_TIMEOUT)
+        with self._lock:
+            self._results[step.id] = StepResult(id=step.id, kind="restore", title="Restore what served before")
+        self._update(step.id, state="running", started=self._clock.now())
+        clock = Unstoppable(self._clock)
+        reconciler = Reconciler(self._target, clock, halted=lambda: False, progress=lambda _: None)
+        try:
+            outcome: Done | Broken = reconciler.run(step, self._snapshot())
+        except (SlipwayError, StepTimeoutError) as error:
+            outcome = Broken(detail=str(error))
+        now = self._clock.now()
+        restored = isinstance(outcome, Done)
+        self._update(step.id, state="done" if restored else "failed", ended=now, detail=outcome.detail)
+        exposed = now - self._exposed_at if self._exposed_at else 0.0
+        return self._ended(restored=restored, detail=outcome.detail, exposed=exposed)
+
+    def _ended(self, *, restored: bool | None = None, detail: str = "", exposed: float = 0.0) -> Ended:
+        with self._lock:
+            failed = self._results.get(self._failed)
+            stopped = self._halt.is_set() and failed is None
+            return Ended(
+                results=tuple(self._results.values()),
+                known=self._known,
+                reason=Reason.CANCELLED if stopped else self._reason,
+                cancelled=stopped,
+                failed=failed,
+                restored=restored,
+                restore_detail=detail,
+                exposed_seconds=exposed,
+                jobs=tuple(self._jobs),
+            )
+
+    # -- shared state ---------------------------------------------------------------------------------------
+    def _snapshot(self) -> Known:
+        with self._lock:
+            return self._known
+
+    def _learn(self, step_id: str, handle: str) -> None:
+        with self._lock:
+            self._known = self._known.with_handle(step_id, handle)
+
+    def _update(self, step_id: str, **changes: object) -> None:
+        with self._lock:
+            before = self._results[step_id]
+            after = replace(before, **changes)  # type: ignore[arg-type]  # the callers name StepResult's own fields
+            if after == before:
+                return
+            self._results[step_id] = after
+            results = tuple(self._results.values())
+        self._on_change(results)
+
+
+REASONS: dict[Kind, Reason] = {
+    "build": Reason.BUILD_FAILED,
+    "run_job": Reason.JOB_FAILED,
+    "rollout": Reason.ROLLOUT_FAILED,
+    "verify": Reason.VERIFICATION_FAILED,
+    "shift": Reason.SHIFT_FAILED,
+    "restore": Reason.RESTORE_FAILED,
+}
+
+
+def kind_of(step: Step) -> Kind:
+    """Return the word for a step's class in reports."""
+    match step:
+        case Build():
+            kind: Kind = "build"
+        case RunJob():
+            kind = "run_job"
+        case Rollout():
+            kind = "rollout"
+        case Verify():
+            kind = "verify"
+        case Shift():
+            kind = "shift"
+        case Restore():
+            kind = "restore"
+        case _:
+            assert_never(step)
+    return kind
+
+
+def _reason_of(error: SlipwayError, step: Step) -> Reason:
+    """Return the error's own reason where it says more than the step's."""
+    if error.reason in {"auth_failed", "upstream_forbidden", "conflict"}:
+        return Reason(error.reason)
+    return REASONS[kind_of(step)]

@@ -1,0 +1,102 @@
+"""The one loop of the engine: observe a step, apply it if it is absent, poll until it is done.
+
+Because the world is asked first, a step that an earlier run started (or whose reply was lost) is found and finished,
+never started twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.core.plan import Build, Restore, Rollout, RunJob, Shift
+from bot.core.target import Absent, Broken, Done, Known, Running, Target
+from bot.engine.clock import Clock
+from bot.errors import CancelledError, ConflictError, UpstreamError
+
+Applied = Build | RunJob | Rollout | Shift | Restore
+FIRST_POLL = 0.25  # seconds; grows to LAST_POLL, so the bot knows of an end at most half a second late in the mean
+LAST_POLL = 1.0
+SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists are eventually consistent)
+APPLIES = 3  # how often a step is applied at most, when replies are lost
+FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter
+
+
+class StepTimeoutError(Exception):
+    """A step did not end in its time. ``what`` names the thing that was waited for."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what or 'It'} did not end within {seconds:.0f} s.")
+
+
+class Reconciler:
+    """Reconciles one step. ``started`` is called once, when something was applied or found under way."""
+
+    def __init__(
+        self,
+        target: Target,
+        clock: Clock,
+        *,
+        halted: Callable[[], bool],
+        progress: Callable[[Running], None],
+    ) -> None:
+        self._target, self._clock, self._halted, self._progress = target, clock, halted, progress
+        self._applies = 0
+        self._applied_at = 0.0
+        self._failures = 0
+
+    def run(self, step: Applied, known: Known) -> Done | Broken:
+        """Bring the world to a step.
+
+        Raises:
+            CancelledError: the run was asked to stop, or another step failed.
+            StepTimeoutError: the step's timeout is over.
+            UpstreamError: the provider refused, or kept failing.
+        """
+        deadline, delay = self._clock.now() + step.timeout, FIRST_POLL
+        while True:
+            if self._clock.stopping or self._halted():
+                raise CancelledError("The run was asked to stop.")
+            outcome, known = self._once(step, known)
+            if isinstance(outcome, Done | Broken):
+                return outcome
+            if isinstance(outcome, Running):
+                self._progress(outcome)
+            if self._clock.now() >= deadline:
+                raise StepTimeoutError(known.handles.get(step.id, ""), step.timeout)
+            self._clock.wait(delay)
+            delay = min(delay * 1.5, LAST_POLL)
+
+    def _once(self, step: Applied, known: Known) -> tuple[Done | Broken | Running | Absent, Known]:
+        try:
+            seen = self._target.observe(step, known)
+        except UpstreamError as error:
+            self._failures += 1
+            if self._failures >= FAILED_OBSERVATIONS or 400 <= error.status < 429:
+                raise
+            return Absent(), known
+        self._failures = 0
+        if isinstance(seen, Running | Done) and seen.handle:
+            known = known.with_handle(step.id, seen.handle)
+        if isinstance(seen, Absent) and self._may_apply():
+            return self._apply(step, known)
+        return seen, known
+
+    def _may_apply(self) -> bool:
+        settled = self._clock.now() - self._applied_at >= SETTLE
+        return self._applies == 0 or (settled and self._applies < APPLIES)
+
+    def _apply(self, step: Applied, known: Known) -> tuple[Done | Running | Absent, Known]:
+        self._applies += 1
+        self._applied_at = self._clock.now()
+        try:
+            applied = self._target.apply(step, known)
+        except ConflictError:
+            raise
+        except UpstreamError as error:
+            # No answer, or one that does not say whether it was taken: the next observation tells.
+            if error.status and error.status < 500 and error.status != 429:
+                raise
+            if self._applies >= APPLIES:
+                raise
+            return Absent(), known
+        return applied, known.with_handle(step.id, applied.handle) if applied.handle else known

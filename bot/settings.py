@@ -1,0 +1,176 @@
+"""What the runner and the action's inputs say, read once from the environment.
+
+Every name that is read stands here as a literal: a contract test compares them with ``action.yml`` and the docs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from bot.core.events import Event, parse_event
+from bot.core.facts import Run
+from bot.errors import EventError, SettingsError
+
+Phase = Literal["all", "command", "release"]
+MAX_EVENT = 32 << 20  # bytes; GitHub cuts payloads at 25 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The action's inputs and the runner's facts. Secrets are not in its ``repr``."""
+
+    repository: str
+    event_name: str
+    event_path: Path
+    run: Run
+    token: str = field(repr=False)
+    api_url: str = "https://api.github.com"
+    graphql_url: str = "https://api.github.com/graphql"
+    server_url: str = "https://github.com"
+    sha: str = ""
+    actor: str = ""
+    config_path: str = ".github/slipway.yml"
+    phase: Phase = "all"
+    environment: str = ""
+    pinned_sha: str = ""
+    comment_id: int = 0
+    reaction_id: int = 0
+    command: str = ""
+    reason: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    allowed_bots: frozenset[int] = frozenset()
+    log_level: str = "info"
+    output_path: Path | None = None
+    summary_path: Path | None = None
+    oidc_url: str = ""
+    oidc_token: str = field(default="", repr=False)
+    heroku_api_key: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            SettingsError: something required is absent, or an input is not what it should be.
+        """
+        return cls(
+            repository=_required(environ, "GITHUB_REPOSITORY"),
+            event_name=_required(environ, "GITHUB_EVENT_NAME"),
+            event_path=Path(_required(environ, "GITHUB_EVENT_PATH")),
+            run=Run(
+                id=_number(environ, "GITHUB_RUN_ID"),
+                attempt=_number(environ, "GITHUB_RUN_ATTEMPT") or 1,
+                url=_run_url(environ),
+            ),
+            token=_required(environ, "GITHUB_TOKEN"),
+            api_url=_endpoint(environ, "GITHUB_API_URL", "https://api.github.com"),
+            graphql_url=_endpoint(environ, "GITHUB_GRAPHQL_URL", "https://api.github.com/graphql"),
+            server_url=_endpoint(environ, "GITHUB_SERVER_URL", "https://github.com"),
+            sha=environ.get("GITHUB_SHA", ""),
+            actor=environ.get("GITHUB_TRIGGERING_ACTOR", "") or environ.get("GITHUB_ACTOR", ""),
+            config_path=environ.get("SLIPWAY_CONFIG_PATH", "") or ".github/slipway.yml",
+            phase=_phase(environ.get("SLIPWAY_PHASE", "") or "all"),
+            environment=environ.get("SLIPWAY_ENVIRONMENT", ""),
+            pinned_sha=_sha(environ, "SLIPWAY_SHA"),
+            comment_id=_number(environ, "SLIPWAY_COMMENT_ID"),
+            reaction_id=_number(environ, "SLIPWAY_REACTION_ID"),
+            command=environ.get("SLIPWAY_COMMAND", "").strip().lstrip("/").lower(),
+            reason=environ.get("SLIPWAY_REASON", ""),
+            variables=_variables(environ.get("SLIPWAY_VARS", "")),
+            allowed_bots=_numbers(environ, "SLIPWAY_ALLOWED_BOTS"),
+            log_level=environ.get("SLIPWAY_LOG_LEVEL", "") or "info",
+            output_path=_path(environ, "GITHUB_OUTPUT"),
+            summary_path=_path(environ, "GITHUB_STEP_SUMMARY"),
+            oidc_url=environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", ""),
+            oidc_token=environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ""),
+            heroku_api_key=environ.get("HEROKU_API_KEY", ""),
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never reach output."""
+        return tuple(value for value in (self.token, self.oidc_token, self.heroku_api_key) if value)
+
+    def event(self) -> Event | None:
+        """Read the event; None for one that is no concern of ours.
+
+        Raises:
+            EventError: the file is unreadable, no JSON, or not of the shape GitHub documents.
+        """
+        try:
+            if self.event_path.stat().st_size > MAX_EVENT:
+                raise EventError(f"The event file {self.event_path.name} is larger than {MAX_EVENT >> 20} MB.")
+            payload: Any = json.loads(self.event_path.read_bytes())
+        except OSError as error:
+            raise EventError(f"The event file {self.event_path.name} cannot be read: {error.strerror}.") from None
+        except (ValueError, RecursionError):
+            raise EventError(f"The event file {self.event_path.name} is not JSON.") from None
+        return parse_event(self.event_name, payload, sha=self.sha)
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise SettingsError(f"{name} is not set.", hint="The bot runs inside GitHub Actions: see docs/tutorial.md.")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str) -> int:
+    value = environ.get(name, "").strip()
+    if value and not (value.isascii() and value.isdecimal()):
+        raise SettingsError(f"{name} should be a number, not {value!r}.")
+    return int(value) if value else 0
+
+
+def _numbers(environ: Mapping[str, str], name: str) -> frozenset[int]:
+    words = environ.get(name, "").replace(",", " ").split()
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise SettingsError(f"{name} should hold numeric user ids, separated by commas.")
+    return frozenset(int(word) for word in words)
+
+
+def _phase(value: str) -> Phase:
+    if value not in {"all", "command", "release"}:
+        raise SettingsError(f"The input `phase` should be all, command or release, not {value!r}.")
+    return cast(Phase, value)
+
+
+def _sha(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip().lstrip("@").lower()
+    if value and (not 7 <= len(value) <= 40 or set(value) - set("0123456789abcdef")):
+        raise SettingsError(f"{name} should be 7 to 40 hex digits, not {value!r}.")
+    return value
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
+
+
+def _endpoint(environ: Mapping[str, str], name: str, default: str) -> str:
+    value = (environ.get(name, "") or default).rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}):
+        return value
+    raise SettingsError(f"{name} should be an https URL (http is for loopback only), not {value!r}.")
+
+
+def _run_url(environ: Mapping[str, str]) -> str:
+    server = _endpoint(environ, "GITHUB_SERVER_URL", "https://github.com")
+    return f"{server}/{environ.get('GITHUB_REPOSITORY', '')}/actions/runs/{environ.get('GITHUB_RUN_ID', '')}"
+
+
+def _variables(text: str) -> dict[str, str]:
+    if not text.strip():
+        return {}
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise SettingsError("The input `vars` is not a JSON object.", hint="Give it `${{ toJSON(vars) }}`.")
+    return {str(key): str(value) for key, value in data.items()}
