@@ -1,1 +1,41 @@
-"""Where an application runs."""
+"""Where an application runs. :func:`connect` gives the adapter of a target; nothing heavy is imported before it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal, assert_never
+
+from bot.core.spec import CloudRunSpec, HerokuSpec, Spec
+
+if TYPE_CHECKING:
+    from bot.core.target import Source, Target
+
+Kind = Literal["cloud_run", "heroku"]
+
+
+def connect(
+    spec: Spec, *, source: Source, environ: Mapping[str, str], oidc: Callable[[str], str] | None = None
+) -> Target:
+    """Return the adapter of a target. Makes no call yet.
+
+    ``source`` streams the tarball of a sha, ``environ`` holds endpoints and credentials, ``oidc`` gives the run's
+    OIDC token for an audience (None: the run has none). Raises SettingsError for an endpoint that is not allowed.
+    """
+    match spec:
+        case CloudRunSpec():
+            cloud_run = importlib.import_module("bot.targets.cloud_run")
+            target: Target = cloud_run.connect(spec, source=source, environ=environ, oidc=oidc)
+        case HerokuSpec():
+            heroku = importlib.import_module("bot.targets.heroku")
+            target = heroku.connect(spec, source=source, environ=environ, oidc=oidc)
+        case _:
+            assert_never(spec)
+    return target
+
+
+def warm(kind: Kind) -> None:
+    """Import what a target needs. Meant for a thread beside the first GitHub call: Google's clients take 0.3 s."""
+    importlib.import_module(f"bot.targets.{kind}")
+    if kind == "cloud_run":
+        importlib.import_module("google.cloud.storage")

@@ -1,0 +1,150 @@
+"""Builds: an image of the release's sha, found or made by Cloud Build. Everything after speaks of its digest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+from google.cloud.devtools import cloudbuild_v1
+
+from bot.core.serving import Artifact
+from bot.core.spec import CloudRunSpec
+from bot.core.target import Absent, Broken, Done, Known, Observation, Running, Source
+from bot.errors import NotFoundError
+from bot.targets.cloud_build_request import build_request, find_filter, is_of_release
+from bot.targets.google import Google
+from bot.targets.google_errors import TIMEOUT, change, check, read
+from bot.targets.source_upload import upload
+
+Status = cloudbuild_v1.Build.Status
+_UNDER_WAY = (Status.PENDING, Status.QUEUED, Status.WORKING)
+_LOOKED_AT = 50  # builds of one sha and configuration that are looked at; more are never reached in practice
+# An image in Artifact Registry: LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE.
+_IMAGE = re.compile(r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<image>.+)")
+
+
+class Builds:
+    """Builds of one specification."""
+
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
+        self._google, self._spec, self._source = google, spec, source
+
+    def observe(self, handle: str, known: Known) -> Observation:
+        """Look at the build of a name, or find one of the release's sha. Two calls at most."""
+        if handle:
+            return self._judge(self.get(handle), known)
+        return self._find(known)
+
+    def get(self, name: str) -> cloudbuild_v1.Build:
+        """Return a build by its full name (the regional path: neither project nor id may be given beside it)."""
+        client = self._google.builds
+        return read("get the build", lambda: client.get_build(request={"name": name}, retry=None, timeout=TIMEOUT))
+
+    def apply(self, known: Known) -> Running:
+        """Start a build. Raises ConfigError for an unusable `cloudbuild.yaml`."""
+        spec = self._spec
+        source = None if spec.build.repository else upload(self._google, spec, known.release.sha, self._source)
+        request = {"parent": self._google.location, "build": build_request(spec, known.release, source)}
+        client = self._google.builds
+        operation = change("start the build", lambda: client.create_build(request=request, retry=None, timeout=TIMEOUT))
+        build = operation.metadata.build
+        return Running(handle=build.name, detail="queued", link=build.log_url)
+
+    def cancel(self, handle: str, known: Known) -> None:
+        """Stop the release's own build. One that has ended, or that another release also waits for, is left alone."""
+        build = self.get(handle)
+        if build.status in _UNDER_WAY and is_of_release(build, known.release):
+            client = self._google.builds
+            change(
+                "cancel the build", lambda: client.cancel_build(request={"name": handle}, retry=None, timeout=TIMEOUT)
+            )
+
+    def _find(self, known: Known) -> Observation:
+        """Prefer a finished image, then a build under way, then the release's own failure; newest first."""
+        builds = self._list(known.release.sha)
+        for build in builds:
+            artifact = self._artifact(build, known)
+            if artifact is not None and self._exists(artifact.digest):
+                return Done(handle=build.name, link=build.log_url, artifact=artifact, detail=_found_detail(artifact))
+        under_way = next((build for build in builds if build.status in _UNDER_WAY), None)
+        if under_way is not None:
+            return self._judge(under_way, known)
+        own = next((build for build in builds if is_of_release(build, known.release)), None)
+        return Absent() if own is None else self._judge(own, known)
+
+    def _list(self, sha: str) -> list[cloudbuild_v1.Build]:
+        request = {"parent": self._google.location, "filter": find_filter(self._spec, sha), "page_size": _LOOKED_AT}
+        client = self._google.builds
+
+        def call() -> list[cloudbuild_v1.Build]:
+            return list(islice(client.list_builds(request=request, retry=None, timeout=TIMEOUT), _LOOKED_AT))
+
+        return read("list the builds", call)
+
+    def _judge(self, build: cloudbuild_v1.Build, known: Known) -> Observation:
+        if build.status in _UNDER_WAY:
+            return Running(handle=build.name, detail=build.status.name.lower(), link=build.log_url)
+        if build.status == Status.SUCCESS:
+            artifact = self._artifact(build, known)
+            if artifact is None:
+                return Broken(handle=build.name, detail=f"The build pushed no {self._spec.image}.", link=build.log_url)
+            return Done(handle=build.name, link=build.log_url, artifact=artifact)
+        if not is_of_release(build, known.release):
+            return Absent()  # another release's build, cancelled perhaps: this one makes its own
+        return Broken(handle=build.name, detail=_failure(build), link=build.log_url)
+
+    def _artifact(self, build: cloudbuild_v1.Build, known: Known) -> Artifact | None:
+        """Return what a successful build pushed under the configured image."""
+        if build.status != Status.SUCCESS:
+            return None
+        digest = _digest(build.results.images, self._spec.image)
+        if not digest:
+            return None
+        return Artifact(
+            digest=digest,
+            reference=f"{self._spec.image}@{digest}",
+            sha=known.release.sha,
+            reused=not is_of_release(build, known.release),
+            link=build.log_url,
+        )
+
+    def _exists(self, digest: str) -> bool:
+        """Whether an image is still in Artifact Registry. One that cannot be asked for is not there.
+
+        Asked by hand: one call does not pay for another client's import. A ``/`` inside the image's name is written
+        ``%2F`` in resource names (artifactregistry.v1 dockerImages.get; AIP-122 on nested ids).
+        """
+        match = _IMAGE.fullmatch(self._spec.image)
+        if match is None:
+            return False
+        image = match["image"].replace("/", "%2F")
+        name = f"projects/{match['project']}/locations/{match['location']}/repositories/{match['repository']}"
+        url = f"{self._google.endpoints.artifactregistry}/v1/{name}/dockerImages/{image}@{digest}"
+        try:
+            read("look for the image", lambda: check(self._google.http.get(url, timeout=TIMEOUT)))
+        except NotFoundError:
+            return False
+        return True
+
+
+def _digest(images: Iterable[cloudbuild_v1.BuiltImage], repository: str) -> str:
+    """Return the digest of the image in a repository; names are ``REPOSITORY:TAG``."""
+    for image in images:
+        name = image.name.partition("@")[0]
+        if name == repository or name.rpartition(":")[0] == repository:
+            return image.digest
+    return ""
+
+
+def _found_detail(artifact: Artifact) -> str:
+    return "the image of this commit exists already" if artifact.reused else ""
+
+
+def _failure(build: cloudbuild_v1.Build) -> str:
+    """Return Cloud Build's own reason in a sentence."""
+    step = next((s for s in build.steps if s.status in (Status.FAILURE, Status.TIMEOUT)), None)
+    detail = build.failure_info.detail or build.status_detail
+    if not detail and step is not None and step.exit_code:
+        detail = f"step {step.id or step.name} ended with exit code {step.exit_code}"
+    return f"{build.status.name}: {detail}" if detail else build.status.name

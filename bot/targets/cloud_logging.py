@@ -1,0 +1,90 @@
+"""The last words of what failed, from Cloud Logging. Best effort: no answer is an empty diagnosis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from bot.core.target import Diagnosis
+from bot.errors import SlipwayError
+from bot.targets.google import Google
+from bot.targets.google_errors import read
+
+_LINES = 40
+_LAG = 3.0  # seconds that are waited for lines to arrive
+_POLL = 0.5
+_WIDTH = 500  # characters of a line that are kept
+_ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
+_EXCEPTION = re.compile(r"\w+(\.\w+)*(Error|Exception)(: |$)")
+
+
+def of_build(build: str) -> str:
+    """Return the filter for a build's log by the build's full name (monitored resource ``build``)."""
+    return f'resource.type="build" AND resource.labels.build_id="{build.rpartition("/")[2]}"'
+
+
+def of_execution(execution: str) -> str:
+    """Return the filter for an execution's log by its full name (monitored resource ``cloud_run_job``)."""
+    name = execution.rpartition("/")[2]
+    return f'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="{name}"'
+
+
+def of_revision(service: str, revision: str) -> str:
+    """Return the filter for a revision's log (monitored resource ``cloud_run_revision``)."""
+    return (
+        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
+        f' AND resource.labels.revision_name="{revision}"'
+    )
+
+
+def diagnose(google: Google, filter_: str) -> Diagnosis:
+    """Read the last lines that match, oldest first. Waits up to three seconds for the first; never raises."""
+    link = _link(google.project, filter_)
+    deadline = google.clock() + _LAG
+    try:
+        lines = _lines(google, filter_)
+        while not lines and google.clock() < deadline:
+            google.sleep(_POLL)
+            lines = _lines(google, filter_)
+    except SlipwayError:
+        lines = []
+    return Diagnosis(error=first_error(lines), tail=tuple(text for _, text in lines), link=link)
+
+
+def first_error(lines: Sequence[tuple[str, str]]) -> str:
+    """Return the first line logged as an error, else the last that looks like an exception; ``""`` if none does."""
+    logged = next((text for severity, text in lines if severity in _ERRORS), "")
+    return logged or next((text for _, text in reversed(lines) if _EXCEPTION.match(text.strip())), "").strip()
+
+
+def _lines(google: Google, filter_: str) -> list[tuple[str, str]]:
+    """Return severity and text of the newest lines, oldest first."""
+
+    def call() -> list[Any]:
+        entries = google.logging.list_entries(filter_=filter_, order_by="timestamp desc", page_size=_LINES)
+        return list(islice(entries, _LINES))
+
+    entries = reversed(read("read the logs", call))
+    split = [(str(entry.severity or ""), line) for entry in entries for line in _text(entry.payload)]
+    return split[-_LINES:]
+
+
+def _text(payload: Any) -> list[str]:
+    """Return the lines of an entry: its text, the message of a structured one, the status of an audit one."""
+    match payload:
+        case str():
+            text = payload
+        case {"message": str(message)}:
+            text = message
+        case {"status": {"message": str(message)}}:
+            text = message
+        case _:
+            text = ""
+    return [line[:_WIDTH] for line in text.splitlines() if line.strip()]
+
+
+def _link(project: str, filter_: str) -> str:
+    return f"https://console.cloud.google.com/logs/query;query={quote(filter_, safe='')}?project={project}"

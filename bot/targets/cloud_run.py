@@ -1,0 +1,193 @@
+"""An application on Cloud Run: the :class:`bot.core.target.Target` of a :class:`bot.core.spec.CloudRunSpec`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+from google.cloud import run_v2
+
+from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.serving import Serving
+from bot.core.spec import CloudRunSpec
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
+from bot.errors import NotFoundError, SlipwayError
+from bot.targets import cloud_logging, run_rollout, run_shift
+from bot.targets.cloud_build import Builds
+from bot.targets.google import Google
+from bot.targets.run_jobs import Jobs
+from bot.targets.run_service import ingress_word
+from bot.targets.run_services import Services, together
+from bot.targets.run_template import revision_name
+from bot.targets.run_traffic import shares
+
+_REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
+
+
+def connect(
+    spec: CloudRunSpec,
+    *,
+    source: Source,
+    environ: Mapping[str, str],
+    oidc: Callable[[str], str] | None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> CloudRun:
+    """Return the adapter. Makes no call. Raises SettingsError for an endpoint that is not allowed."""
+    google = Google(
+        project=spec.project, region=spec.region, auth=spec.auth, environ=environ, oidc=oidc, clock=clock, sleep=sleep
+    )
+    return CloudRun(google, spec, source)
+
+
+class CloudRun:
+    """Services, jobs and builds of one environment."""
+
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
+        self._google, self._spec = google, spec
+        self._services, self._jobs = Services(google, spec), Jobs(google, spec)
+        self._builds = Builds(google, spec, source)
+        self._audiences: dict[str, tuple[str, float]] = {}
+
+    @property
+    def traits(self) -> Traits:
+        """What planning has to know."""
+        return Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
+
+    def serving(self) -> Serving:
+        """Ask what every configured service serves now, all at once."""
+        keys = [service.key for service in self._spec.services]
+        return Serving(services=tuple(together(self._services.state, keys)))
+
+    def observe(self, step: Step, known: Known) -> Observation:
+        """Ask how far a step is."""
+        handle = known.handles.get(step.id, "")
+        match step:
+            case Build():
+                return self._builds.observe(handle, known)
+            case RunJob():
+                return self._jobs.observe(step, handle, known)
+            case Rollout():
+                return run_rollout.observe(self._services, step, known)
+            case Shift():
+                return run_shift.observe_shift(self._services, step, known)
+            case Restore():
+                return run_shift.observe_restore(self._services, step, known)
+            case Verify():
+                raise _not_ours(step)
+
+    def apply(self, step: Step, known: Known) -> Running | Done:
+        """Start a step."""
+        match step:
+            case Build():
+                return self._builds.apply(known)
+            case RunJob():
+                return self._jobs.apply(step, known)
+            case Rollout():
+                return run_rollout.apply(self._services, step, known)
+            case Shift():
+                return run_shift.apply_shift(self._services, step, known)
+            case Restore():
+                return run_shift.apply_restore(self._services, step, known)
+            case Verify():
+                raise _not_ours(step)
+
+    def cancel(self, step: Step, known: Known) -> None:
+        """Stop the release's own build or execution; other steps end by themselves."""
+        if not isinstance(step, Build | RunJob):
+            return
+        handle = self._handle(step, known)
+        if not handle:
+            return
+        if isinstance(step, Build):
+            self._builds.cancel(handle, known)
+        else:
+            self._jobs.cancel(handle)
+
+    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+        """Read why a step failed from the logs. Never raises."""
+        try:
+            query = self._query(step, known)
+        except SlipwayError:
+            query = ""
+        return cloud_logging.diagnose(self._google, query) if query else Diagnosis()
+
+    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+        """Return the URL to probe: the tag's before traffic, the service's own after."""
+        found = self._services.get(service)
+        if found is None:
+            return ""
+        if phase == "live":
+            return found.uri.rstrip("/")
+        name = revision_name(self._spec.service(service).name, known.release)
+        urls = (s.url for s in shares(found) if s.tag == known.release.tag and s.revision == name)
+        return next(urls, "")
+
+    def authorization(self, service: str, url: str) -> Mapping[str, str]:
+        """Return the header with an identity token for a private service, ``{}`` for a public one."""
+        audience = self._audience(service, url)
+        token = self._google.identity.token(audience) if audience else ""
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def exposure(self, service: str) -> Exposure:
+        """Ask who can reach a service. Raises NotFoundError when there is none."""
+        found = self._existing(service)
+        return Exposure(public=self._services.public(service, found), ingress=ingress_word(found))
+
+    def _existing(self, service: str) -> run_v2.Service:
+        found = self._services.get(service)
+        if found is None:
+            name = self._spec.service(service).name
+            raise NotFoundError(
+                f"The service {name} does not exist.", service="Cloud Run", operation="get the service", status=404
+            )
+        return found
+
+    def _audience(self, service: str, url: str) -> str:
+        """Return the audience that a service wants, ``""`` if it is public. Asked again after some seconds.
+
+        It is the service's own URL, also for the address of a tag (Cloud Run docs, service-to-service
+        authentication), else a custom audience (run.v2 Service.customAudiences).
+        """
+        audience, until = self._audiences.get(service, ("", 0.0))
+        if self._google.clock() >= until:
+            found = self._existing(service)
+            parts = urlsplit(url)
+            own = found.uri or next(iter(found.custom_audiences), "") or f"{parts.scheme}://{parts.netloc}"
+            audience = "" if self._services.public(service, found) else own.rstrip("/")
+            self._audiences[service] = (audience, self._google.clock() + _REMEMBERED)
+        return audience
+
+    def _handle(self, step: Build | RunJob, known: Known) -> str:
+        """Return the name of what a step started, looked up if the release did not get to know it."""
+        handle = known.handles.get(step.id, "")
+        if handle:
+            return handle
+        found = self.observe(step, known)
+        return str(getattr(found, "handle", ""))
+
+    def _query(self, step: Step, known: Known) -> str:
+        match step:
+            case Build():
+                handle = self._handle(step, known)
+                return cloud_logging.of_build(handle) if handle else ""
+            case RunJob():
+                handle = self._handle(step, known)
+                return cloud_logging.of_execution(handle) if handle else ""
+            case Rollout():
+                name = self._spec.service(step.service).name
+                return cloud_logging.of_revision(name, revision_name(name, known.release))
+            case Shift() | Verify() | Restore():
+                return self._any_revision(known)
+
+    def _any_revision(self, known: Known) -> str:
+        """Return the filter for the errors of all of the release's revisions: a failed check names no service."""
+        names = [spec.name for spec in self._spec.services]
+        revisions = " OR ".join(f'"{revision_name(name, known.release)}"' for name in names)
+        return f'resource.type="cloud_run_revision" AND resource.labels.revision_name=({revisions}) AND severity>=ERROR'
+
+
+def _not_ours(step: Verify) -> TypeError:
+    return TypeError(f"{step.id}: a target does not verify, the engine does")

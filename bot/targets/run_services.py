@@ -1,0 +1,175 @@
+"""Cloud Run services and revisions: reading them, and changing a service without overwriting anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
+from google.protobuf import field_mask_pb2
+
+from bot.core.serving import ServiceState
+from bot.core.spec import CloudRunSpec
+from bot.core.target import Absent, Broken, Done, Observation, Running
+from bot.errors import ConflictError
+from bot.targets.google import Google
+from bot.targets.google_errors import TIMEOUT, change, check, or_none, read
+from bot.targets.run_service import is_public, settings, with_public
+from bot.targets.run_traffic import shares, short
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Prepare = Callable[[run_v2.Service, run_v2.Service], Sequence[str]]
+"""Sets on the second service what should differ from the first (the live one); returns the update mask's paths."""
+
+
+def together(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Make a call for each item at once, in threads; the first failure is raised after all have ended."""
+    wanted = list(items)
+    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        return list(pool.map(call, wanted))
+
+
+def overall(observations: Sequence[Observation]) -> Observation:
+    """Return one observation for several services: the worst, with all that they say."""
+    detail = "; ".join(dict.fromkeys(o.detail for o in observations if not isinstance(o, Absent) and o.detail))
+    if any(isinstance(o, Broken) for o in observations):
+        return Broken(detail="; ".join(o.detail for o in observations if isinstance(o, Broken)))
+    if any(isinstance(o, Absent) for o in observations):
+        return Absent()
+    if any(isinstance(o, Running) for o in observations):
+        return Running(detail=detail)
+    return Done(detail=detail)
+
+
+class Services:
+    """Services of one specification, by their keys in the configuration."""
+
+    def __init__(self, google: Google, spec: CloudRunSpec) -> None:
+        self._google, self.spec = google, spec
+
+    @property
+    def google(self) -> Google:
+        """The session."""
+        return self._google
+
+    def name(self, key: str) -> str:
+        """Return a service's full name."""
+        return f"{self._google.location}/services/{self.spec.service(key).name}"
+
+    def get(self, key: str) -> run_v2.Service | None:
+        """Return a service, None if there is none."""
+        client, name = self._google.services, self.name(key)
+        return or_none("get the service", lambda: client.get_service(name=name, retry=None, timeout=TIMEOUT))
+
+    def revision(self, key: str, revision: str) -> run_v2.Revision | None:
+        """Return a revision by its short name, None if there is none."""
+        client, name = self._google.revisions, f"{self.name(key)}/revisions/{revision}"
+        return or_none("get the revision", lambda: client.get_revision(name=name, retry=None, timeout=TIMEOUT))
+
+    def create(self, key: str, service: run_v2.Service) -> None:
+        """Create a service."""
+        client, parent, service_id = self._google.services, self._google.location, self.spec.service(key).name
+        change(
+            "create the service",
+            lambda: client.create_service(
+                parent=parent, service=service, service_id=service_id, retry=None, timeout=TIMEOUT
+            ),
+        )
+
+    def update(self, key: str, live: run_v2.Service, prepare: Prepare) -> bool:
+        """Change a service under its etag; False if there is nothing to change.
+
+        When somebody else changed it first, it is read again, and tried once more only if what serves is still what
+        was seen. Raises ConflictError otherwise.
+        """
+        for last in (False, True):
+            update = run_v2.Service(name=self.name(key), etag=live.etag)
+            paths = prepare(live, update)
+            if not paths:
+                return False
+            try:
+                self._send(update, paths)
+            except ConflictError:
+                fresh = self.get(key)
+                if last or fresh is None or fresh.etag == live.etag or shares(fresh) != shares(live):
+                    raise
+                live = fresh
+            else:
+                break
+        return True
+
+    def _send(self, update: run_v2.Service, paths: Sequence[str]) -> None:
+        request = run_v2.UpdateServiceRequest(service=update, update_mask=field_mask_pb2.FieldMask(paths=list(paths)))
+        client = self._google.services
+        change("update the service", lambda: client.update_service(request=request, retry=None, timeout=TIMEOUT))
+
+    def public(self, key: str, service: run_v2.Service) -> bool:
+        """Whether anyone may call a service."""
+        return is_public(service, self._policy(key))
+
+    def set_public(self, key: str, *, public: bool) -> None:
+        """Let everyone call a service, or nobody but those named in its policy. The policy's etag guards it."""
+        policy = with_public(self._policy(key), public=public)
+        client, resource = self._google.services, self.name(key)
+        request = iam_policy_pb2.SetIamPolicyRequest(resource=resource, policy=policy)
+        change(
+            "set who may call the service",
+            lambda: client.set_iam_policy(request=request, retry=None, timeout=TIMEOUT),
+        )
+
+    def _policy(self, key: str) -> policy_pb2.Policy:
+        client, resource = self._google.services, self.name(key)
+        request = iam_policy_pb2.GetIamPolicyRequest(resource=resource)
+        policy: policy_pb2.Policy = read(
+            "read who may call the service",
+            lambda: client.get_iam_policy(request=request, retry=None, timeout=TIMEOUT),
+        )
+        return policy
+
+    def state(self, key: str) -> ServiceState:
+        """Return what a service serves now, with what a restore would have to put back."""
+        service = self.get(key)
+        if service is None:
+            return ServiceState(service=key, exists=False)
+        traffic = shares(service)
+        serving = list(dict.fromkeys(share.revision for share in traffic if share.percent))
+        public, *found = together(lambda call: call(), self._questions(key, service, serving))
+        revisions = {name: revision for name, revision in zip(serving, found, strict=True) if revision is not None}
+        return ServiceState(
+            service=key,
+            url=service.uri.rstrip("/"),
+            traffic=traffic,
+            digests={name: self._digest(revision) for name, revision in revisions.items()},
+            labels={name: dict(revision.labels) for name, revision in revisions.items()},
+            settings=settings(service, public=public),
+        )
+
+    def _questions(self, key: str, service: run_v2.Service, names: Sequence[str]) -> list[Callable[[], Any]]:
+        revisions: list[Callable[[], Any]] = [lambda name=name: self.revision(key, name) for name in names]  # type: ignore[misc]
+        return [lambda: self.public(key, service), *revisions]
+
+    def _digest(self, revision: run_v2.Revision) -> str:
+        """Return the digest that a revision runs, ``""`` if Cloud Run does not tell.
+
+        An image given by its digest says so. One given by a tag (deployed by somebody else) was resolved when the
+        revision was made: ``containerStatuses[].imageDigest`` tells, which this client's version has no field for.
+        """
+        images = [c.image for c in revision.containers if c.ports] or [c.image for c in revision.containers]
+        if not images or "@" in images[0]:
+            return images[0].partition("@")[2] if images else ""
+        url = f"{self._google.endpoints.run}/v2/{revision.name}"
+        body = read("get the revision", lambda: check(self._google.http.get(url, timeout=TIMEOUT)))
+        digests = [str(status.get("imageDigest", "")) for status in body.get("containerStatuses", [])]
+        return next((digest.rpartition("@")[2] for digest in digests if "sha256:" in digest), "")
+
+    def console(self, key: str, page: str) -> str:
+        """Return the address of a service's page in the Cloud Console."""
+        service = short(self.name(key))
+        return (
+            f"https://console.cloud.google.com/run/detail/{self.spec.region}/{service}/{page}"
+            f"?project={self.spec.project}"
+        )
