@@ -1,0 +1,176 @@
+"""Comments that answer without releasing: refusals, ``/status``, ``/help``, hints, and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
+from bot.report.comment import instruction, paragraphs
+from bot.report.markdown import cell, code, code_link, fence, prose, row
+from bot.report.sections import serving_now
+from bot.report.words import clock, day_time, duration, listing, short
+
+_LAST = 8
+_SQUARES = {"success": "🟩", "inactive": "🟩", "failure": "🟥", "error": "🟥"}  # inactive: a success that was replaced
+_UNFINISHED = {"pending", "queued", "in_progress", "waiting"}
+_FINAL_FAILURES = {"failure", "error"}
+_PROBLEMS = 50
+_PROBLEM_TITLES = {
+    Reason.CONFIG_MISSING: "The configuration is missing",
+    Reason.CONFIG_INVALID: "The configuration is not valid",
+    Reason.EVENT_INVALID: "The event could not be read",
+    Reason.SETTINGS_INVALID: "The action's settings are not usable",
+    Reason.AUTH_FAILED: "There are no usable credentials",
+    Reason.NOT_FOUND: "Something that is needed was not found",
+    Reason.CONFLICT: "Somebody else was faster",
+    Reason.UPSTREAM_FAILED: "A service that is needed did not answer as it should",
+    Reason.UPSTREAM_FORBIDDEN: "A permission is missing",
+    Reason.UNSUPPORTED_SETTING: "The configuration asks for something that is not supported yet",
+    Reason.TIMED_OUT: "The time ran out",
+    Reason.INTERNAL_ERROR: "Slipway made a mistake",
+}
+
+
+def refusal_comment(
+    refusals: Sequence[Refusal], *, marker: str, command: str, environment: str = "", sha: str = ""
+) -> str:
+    """Return why a command is not carried out: every reason at once, each with what to do about it.
+
+    One reason is one calm line. ``command`` is what was typed; ``sha`` is the commit it would have been about.
+    """
+    said = code(command)
+    about = f" ({code(short(sha))})" if sha else ""
+    if len(refusals) == 1:
+        only = refusals[0]
+        lines = [f"🚫 {said}{about} was not run: {prose(only.sentence)}", _advice(only)]
+        return paragraphs([f"{marker}\n{' '.join(filter(None, lines))} Nothing was changed."])
+    where = f" on **{cell(environment)}**" if environment else ""
+    items = [" ".join(filter(None, [f"- {prose(one.sentence)}", _advice(one)])) for one in refusals]
+    heading = f"{marker}\n🚫 {said}{about} was not run{where}, for {len(refusals)} reasons. Nothing was changed."
+    return paragraphs([heading, "\n".join(items)])
+
+
+def _advice(refusal: Refusal) -> str:
+    if not refusal.next:
+        return ""
+    return f"**Next:** {instruction(refusal.next).removesuffix('.')}."
+
+
+def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str) -> str:
+    """Return what serves in each environment. ``now``: seconds since the epoch.
+
+    What the target was not asked for is marked as known from the record alone.
+    """
+    if not rows:
+        return paragraphs([f"{marker}\nNo environment is configured that you may see."])
+    heads = ["Environment", "Serving", "Since (UTC)", "Health", "Lock", f"Last {_LAST}"]
+    table = [row(*heads), "|---" * len(heads) + "|"]
+    for one in rows:
+        squares = "".join(_SQUARES.get(state, "⬜") for state in one.history[-_LAST:])
+        lock = f"🔒 {prose(one.lock, 120)}" if one.lock else "free"
+        table.append(
+            row(code_link(one.environment, one.url), _serving(one), _since(one, now), _health(one), lock, squares)
+        )
+    notes = [f"- **{cell(one.environment)}**: {prose(one.note)}" for one in rows if one.note]
+    heading = f"{marker}\n### Environments · {clock(now)} UTC"
+    return paragraphs([heading, "\n".join(table), "\n".join(notes)])
+
+
+def _serving(one: EnvironmentStatus) -> str:
+    if not one.sha:
+        return "nothing yet" if one.asked else "not known"
+    commit = code_link(short(one.sha), one.commit.url) if one.commit else code(short(one.sha))
+    number = f"PR {one.pull_request}" if one.pull_request else ""
+    subject = cell(one.commit.subject, 60) if one.commit else ""
+    return " · ".join(filter(None, [f"{commit} {subject}".rstrip(), number]))
+
+
+def _since(one: EnvironmentStatus, now: float) -> str:
+    if not one.since:
+        return ""
+    by = f" by {cell(one.actor, 60)}" if one.actor else ""
+    return f"{day_time(one.since)} ({duration(now - one.since)}){by}"
+
+
+def _health(one: EnvironmentStatus) -> str:
+    """Return what the target said, after what the newest deployment is still doing or how it failed."""
+    words = []
+    if one.state in _UNFINISHED:
+        words.append(f"🔄 {cell(one.state.replace('_', ' '))}")
+    elif one.state in _FINAL_FAILURES:
+        words.append("❌ the newest release failed")
+    if not one.asked:
+        words.append("❔ not asked, from the record")
+    elif one.services:
+        well = sum(line.healthy for line in one.services)
+        bad = [f"{code(line.service)} {serving_now(line)}" for line in one.services if not line.healthy]
+        words.append("; ".join([f"{'❌' if bad else '✅'} {well}/{len(one.services)} services", *bad]))
+    return " · ".join(words)
+
+
+def help_comment(entries: Sequence[HelpEntry], *, marker: str, verb: str | None = None) -> str:
+    """Return the commands that the reader may run, or everything about one of them.
+
+    No line begins with a command, and examples have no slash: two bots must never answer each other's help.
+    """
+    if verb is not None:
+        chosen = [entry for entry in entries if entry.verb == verb]
+        return paragraphs(
+            [f"{marker}\n### The command {code(verb)}", *[block for one in chosen for block in _manual(one)]]
+        )
+    allowed = [entry for entry in entries if entry.allowed]
+    table = [row("Command", "Does"), "|---|---|", *[row(code(one.usage), prose(one.summary)) for one in allowed]]
+    denied = [f"{code(one.verb)}{f' ({cell(one.who)})' if one.who else ''}" for one in entries if not one.allowed]
+    return paragraphs(
+        [
+            f"{marker}\n### Commands you can run here",
+            "\n".join(table) if allowed else "None.",
+            f"You may not run {listing(denied)}." if denied else "",
+            "Write a command at the start of a line of a comment. More about one of them: `help` and its name.",
+        ]
+    )
+
+
+def _manual(entry: HelpEntry) -> list[str]:
+    flags = [row(code(flag), prose(text)) for flag, text in entry.flags]
+    examples = ", ".join(code(example.lstrip("/")) for example in entry.examples)
+    who = f" Allowed for {cell(entry.who)}." if entry.who else ""
+    return [
+        f"Usage: {code(entry.usage)}",
+        f"{prose(entry.summary)}{who}{'' if entry.allowed else ' You may not run it here.'}",
+        "\n".join([row("Flag", "Meaning"), "|---|---|", *flags]) if flags else "",
+        f"Examples (put a slash before them): {examples}" if examples else "",
+    ]
+
+
+def hint_comment(*, typed: str, suggestion: str, marker: str, environments: Sequence[str] = ()) -> str:
+    """Return the answer to something close to a command: what was probably meant. Nothing is ever run on a guess."""
+    known = f" Environments: {', '.join(code(name) for name in environments)}." if environments else ""
+    return paragraphs([f"{marker}\n❓ {code(typed)}: did you mean {code(suggestion)}? Nothing was run.{known}"])
+
+
+def problem_comment(
+    message: str,
+    hint: str = "",
+    problems: Sequence[str] = (),
+    *,
+    marker: str,
+    reason: Reason = Reason.INTERNAL_ERROR,
+    unchanged: bool = False,
+    run_url: str = "",
+) -> str:
+    """Return a fault that is not the fault of a release: its place, its lines, and what to do.
+
+    ``problems`` are lines of ``file:line: key.path: what``. That nothing was changed is said only if ``unchanged``.
+    """
+    title = _PROBLEM_TITLES.get(reason, "Something went wrong")
+    shown = [*problems[:_PROBLEMS], *([f"… and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])]
+    log = f"Details are in {code_link('the log', run_url)}." if run_url else ""
+    return paragraphs(
+        [
+            f"{marker}\n### ⚠️ {title}",
+            " ".join(filter(None, [prose(message), "Nothing was changed." if unchanged else ""])),
+            fence("\n".join(shown)) if shown else "",
+            " ".join(filter(None, [f"**Next:** {instruction(hint)}" if hint else "", log])),
+        ]
+    )
