@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -327,17 +327,20 @@ class Heroku(PlatformService):
         return listing(request, [], ("id", "name"))
 
     def _log_session(self, request: Request) -> Response:
-        """Open a log session; its URL answers the last ``lines`` and, with ``tail``, what follows."""
+        """Open a log session; its URL answers the last ``lines`` that match and, with ``tail``, what follows."""
         app, body = self._of(request), body_of(request)
         log, now = app.launcher.log, stamp(self.clock())
-        begin = max(0, len(log) - int(body.get("lines") or 100))
-        wanted, tail = body.get("dyno"), bool(body.get("tail"))
-        source = body.get("source")
+        count, tail = int(body.get("lines") or 100), bool(body.get("tail"))
+        dyno, source = body.get("dyno"), body.get("source")
 
-        def lines() -> Any:
-            for line in log.follow(start=begin, tail=tail, open_=lambda: self.streams.open):
-                if (not wanted or f"[{wanted}]:" in line) and (not source or f" {source}[" in line):
-                    yield line
+        def matches(line: str) -> bool:
+            return (not dyno or f"[{dyno}]:" in line) and (not source or f" {source}[" in line)
+
+        def lines() -> Iterator[str]:
+            known = log.lines()
+            yield from [line for line in known if matches(line)][-count:]
+            if tail:
+                yield from filter(matches, log.follow(start=len(known), open_=lambda: self.streams.open))
 
         url = self.streams.publish("logs", lines)
         return answer({"id": new_id(), "created_at": now, "updated_at": now, "logplex_url": url}, 201)

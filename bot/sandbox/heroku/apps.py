@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bot.sandbox.heroku import slugs
-from bot.sandbox.heroku.dynos import BOOT_TIMEOUT, Dyno, Launcher
+from bot.sandbox.heroku.dynos import Dyno, Launcher
 from bot.sandbox.heroku.model import REGION, STACK, USER, Build, Domain, Formation, Json, Release, Resource, Slug, stamp
 from bot.sandbox.heroku.streams import Stream, StreamServer
 from bot.sandbox.runtime import Gateway, GatewayRequest, Instance, Runtime
@@ -42,6 +42,7 @@ class App(Resource):
         self.lock = threading.RLock()
         self.launcher = Launcher(runtime, clock, name)
         self.launcher.ended = self._forget
+        self.release_timeout = RELEASE_PHASE_TIMEOUT
         self.maintenance = False
         self.releases: list[Release] = []
         self.builds: list[Build] = []
@@ -108,7 +109,7 @@ class App(Resource):
             return self.stopped or not web or any(dyno.state != "starting" for dyno in web)
 
         with self.launcher.changed:
-            self.launcher.changed.wait_for(settled, BOOT_TIMEOUT)
+            self.launcher.changed.wait_for(settled, self.launcher.boot_timeout)
         ready = [dyno.instance for dyno in self._web() if dyno.state == "up" and dyno.instance is not None]
         return random.choice(ready) if ready else None
 
@@ -205,7 +206,7 @@ class App(Resource):
 
     def _release_phase(self, dyno: Dyno, output: Stream) -> None:
         instance = self.launcher.launch(dyno, env={}, output=output)
-        status = instance.wait(RELEASE_PHASE_TIMEOUT)
+        status = instance.wait(self.release_timeout)
         if status is None:
             instance.stop()
         self._end_release(dyno.release, succeeded=status == 0)

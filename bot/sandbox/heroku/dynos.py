@@ -15,7 +15,7 @@ from bot.sandbox.heroku.streams import Stream
 from bot.sandbox.images import Image
 from bot.sandbox.runtime import Instance, Runtime
 
-BOOT_TIMEOUT = 60.0  # seconds; R10: a web process has to bind to $PORT within 60 seconds of launch
+BOOT_TIMEOUT = 60.0  # seconds; R10: https://devcenter.heroku.com/articles/error-codes#r10-boot-timeout
 CRASH_WATCH = 0.05  # seconds between two looks at a process
 CONTAINER_PORT = 5000  # what the image declares; the process learns its real port from $PORT
 
@@ -52,6 +52,7 @@ class Launcher:
     def __init__(self, runtime: Runtime, clock: Callable[[], float], app_name: str) -> None:
         self.runtime, self.clock, self.app_name = runtime, clock, app_name
         self.log = Stream()
+        self.boot_timeout = BOOT_TIMEOUT
         self.changed = threading.Condition()
         self.ended: Callable[[Dyno], None] = lambda _dyno: None  # told of each one-off dyno that has ended
 
@@ -132,13 +133,14 @@ class Launcher:
 
     def _watch(self, dyno: Dyno, instance: Instance) -> None:
         """Follow a process from its start to its end. A crashed dyno stays crashed: restarts are not modelled."""
-        limit = time.monotonic() + BOOT_TIMEOUT
+        limit = time.monotonic() + self.boot_timeout
         while dyno.type == "web" and instance.alive() and not listens(instance.port):
             if time.monotonic() > limit:
                 self.say(
                     "heroku",
                     dyno.name,
-                    "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
+                    "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within "
+                    f"{self.boot_timeout:g} seconds of launch",
                 )
                 instance.stop()
                 break

@@ -38,25 +38,25 @@ class Stream:
     @property
     def text(self) -> str:
         """What was written until now."""
-        with self._grew:
-            return "".join(self._lines)
+        return "".join(self.lines())
 
-    def follow(self, *, start: int = 0, tail: bool = True, open_: Callable[[], bool] = lambda: True) -> Iterator[str]:
-        """Yield lines from index ``start``, and with ``tail`` wait for more until the stream or ``open_`` closes."""
+    def lines(self) -> list[str]:
+        """Return the lines written until now, each with its newline."""
+        with self._grew:
+            return list(self._lines)
+
+    def follow(self, *, start: int = 0, open_: Callable[[], bool] = lambda: True) -> Iterator[str]:
+        """Yield lines from index ``start`` and wait for more, until the stream is closed or ``open_`` says no."""
         index = start
         while True:
             with self._grew:
-                while tail and open_() and not self._closed and index >= len(self._lines):
+                while open_() and not self._closed and index >= len(self._lines):
                     self._grew.wait(WAIT)
                 ready = self._lines[index:]
             yield from ready
             index += len(ready)
             if not ready:
                 return
-
-    def __len__(self) -> int:
-        with self._grew:
-            return len(self._lines)
 
 
 Source = Callable[[], Iterator[str]]

@@ -23,6 +23,7 @@ ENVIRON = {
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     "DJANGO_SECRET_KEY": "for-tests",
     "SHOP_VERSION": "abc1234",
+    "BIND_HOST": "127.0.0.1",
 }
 
 Tree = Callable[..., Path]

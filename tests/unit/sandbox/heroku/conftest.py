@@ -98,7 +98,7 @@ class Api:
 
 @pytest.fixture
 def heroku(tmp_path: Path) -> Iterator[Heroku]:
-    server = Heroku(tmp_path / "heroku", ProcessRuntime())
+    server = Heroku(tmp_path / "heroku", ProcessRuntime(environment={"BIND_HOST": "127.0.0.1"}))
     server.start()
     yield server
     server.stop()

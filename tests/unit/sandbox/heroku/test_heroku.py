@@ -11,6 +11,7 @@ import requests
 
 from bot.sandbox.heroku import Heroku
 from bot.sandbox.runtime import InstantRuntime
+from bot.sandbox.wire import Fault
 
 SCHEMA = {  # field names of @heroku-cli/schema 2.0.1, by resource
     "account": "allow_tracking beta country_of_residence created_at default_organization default_team delinquent_at email"
@@ -467,3 +468,41 @@ def test_without_processes_everything_is_instant(tmp_path: Path, tarball: Any, c
         assert requests.get(client.get("/apps/shop")["web_url"], timeout=30).json() == {"status": "healthy"}
     finally:
         server.stop()
+
+
+def test_a_web_process_that_never_listens_is_stopped(heroku: Heroku, api: Any, tarball: Any) -> None:
+    heroku.create_app("shop").launcher.boot_timeout = 0.3
+    api.build("shop", tarball(procfile="web: exec python -c 'import time; time.sleep(600)'\n"))
+    api.await_line("shop", "heroku[web.1]: Error R10 (Boot timeout)")
+    api.await_line("shop", "heroku[web.1]: State changed from starting to crashed")
+    assert requests.get(api.get("/apps/shop")["web_url"], timeout=30).status_code == 503
+
+
+def test_a_release_phase_has_an_end(heroku: Heroku, api: Any, tarball: Any) -> None:
+    heroku.create_app("shop").release_timeout = 0.3
+    build = api.build("shop", tarball(procfile="release: exec python -c 'import time; time.sleep(600)'\n"))
+    assert api.get(f"/apps/shop/releases/{build['release']['id']}")["status"] == "failed"
+
+
+def test_the_newest_success_stays_current_whichever_ended_last(heroku: Heroku, api: Any, tarball: Any) -> None:
+    app = heroku.create_app("shop")
+    go = app.root / "go"
+    slow = f"release: while [ ! -e '{go}' ]; do sleep 0.02; done\nweb: exec python server.py\n"
+    blob = {"url": api.upload(tarball(version="1", procfile=slow)), "version": "1" * 40}
+    first = api.call("POST", "/apps/shop/builds", {"source_blob": blob}).json()
+    api.read(first["output_stream_url"])
+    api.build("shop", tarball(version="2"))
+    assert api.current("shop") == 4
+    go.touch()
+    assert api.settle("shop", "3")["status"] == "succeeded"
+    assert api.current("shop") == 4
+    assert requests.get(api.get("/apps/shop")["web_url"], timeout=30).text == "hello 2"
+
+
+def test_a_lost_answer_leaves_its_effect(heroku: Heroku, api: Any) -> None:
+    heroku.create_app("shop")
+    heroku.fail(Fault(route="PATCH .*/config-vars", kind="lose_reply"))
+    with pytest.raises(requests.ConnectionError):
+        api.call("PATCH", "/apps/shop/config-vars", {"A": "1"})
+    assert api.get("/apps/shop/config-vars") == {"A": "1"}
+    assert heroku.count("PATCH .*config-vars") == 1
