@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
 from bot.report.comment import instruction, paragraphs
-from bot.report.markdown import cell, code, code_link, fence, prose, row
+from bot.report.markdown import cell, code, code_link, fence, link, prose, row
 from bot.report.sections import serving_now
 from bot.report.words import clock, day_time, duration, listing, short
 
@@ -42,8 +42,8 @@ def refusal_comment(
     about = f" ({code(short(sha))})" if sha else ""
     if len(refusals) == 1:
         only = refusals[0]
-        lines = [f"🚫 {said}{about} was not run: {prose(only.sentence)}", _advice(only)]
-        return paragraphs([f"{marker}\n{' '.join(filter(None, lines))} Nothing was changed."])
+        line = f"🚫 {said}{about} was not run: {prose(only.sentence)} Nothing was changed. {_advice(only)}"
+        return paragraphs([f"{marker}\n{line.rstrip()}"])
     where = f" on **{cell(environment)}**" if environment else ""
     items = [" ".join(filter(None, [f"- {prose(one.sentence)}", _advice(one)])) for one in refusals]
     heading = f"{marker}\n🚫 {said}{about} was not run{where}, for {len(refusals)} reasons. Nothing was changed."
@@ -126,7 +126,7 @@ def help_comment(entries: Sequence[HelpEntry], *, marker: str, verb: str | None 
             f"{marker}\n### Commands you can run here",
             "\n".join(table) if allowed else "None.",
             f"You may not run {listing(denied)}." if denied else "",
-            "Write a command at the start of a line of a comment. More about one of them: `help` and its name.",
+            "Write a command at the start of a line. More about one of them: `/help <command>`.",
         ]
     )
 
@@ -165,12 +165,13 @@ def problem_comment(
     """
     title = _PROBLEM_TITLES.get(reason, "Something went wrong")
     shown = [*problems[:_PROBLEMS], *([f"… and {len(problems) - _PROBLEMS} more"] if len(problems) > _PROBLEMS else [])]
-    log = f"Details are in {code_link('the log', run_url)}." if run_url else ""
+    log = f"details are in {link('the log', run_url)}" if run_url else ""
+    advice = [*([instruction(hint)] if hint else []), *([log] if log else [])]
     return paragraphs(
         [
             f"{marker}\n### ⚠️ {title}",
             " ".join(filter(None, [prose(message), "Nothing was changed." if unchanged else ""])),
             fence("\n".join(shown)) if shown else "",
-            " ".join(filter(None, [f"**Next:** {instruction(hint)}" if hint else "", log])),
+            f"**Next:** {' · '.join(advice)}" if advice else "",
         ]
     )
