@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.core.config_file import load
 from bot.sandbox.sample import COMMITS, HEAD, VARIANTS, files, history
 
 ENVIRON = {
@@ -281,3 +282,8 @@ def test_every_commit_of_the_history_works(tree: Tree, number: int) -> None:
     done = run(root, "python", "manage.py", "makemigrations", "--check", "--dry-run")
     assert done.stdout == "No changes detected\n"
     assert run(root, "python", "-c", "import shop.wsgi, shop.urls").returncode == 0
+
+
+def test_the_configuration_of_the_sample_is_accepted() -> None:
+    config = load(files()[".github/slipway.yml"], file=".github/slipway.yml")
+    assert {"staging", "production"} <= set(config.environments)
