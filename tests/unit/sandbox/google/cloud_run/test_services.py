@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
+from google.protobuf import json_format
 
 REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
@@ -514,3 +515,15 @@ def test_an_operation_takes_the_time_it_is_told_to(world: Any, web: Any) -> None
 def test_a_call_without_a_token_is_refused(world: Any) -> None:
     assert world.fetch(f"{world.run.url}/v2/{world.path()}").status == 401
     assert world.fetch(f"{world.run.url}/v2/{world.path()}", "unknown").status == 401
+
+
+def test_a_template_that_gcloud_wrote_breaks_the_polling_of_operations_but_not_the_service(
+    world: Any, web: Any
+) -> None:
+    """The API knows ``template.client``; the client library does not, and its operations' parser is strict."""
+    template = {"containers": [{"image": world.image("v2")}], "client": "gcloud", "clientVersion": "999.0.0"}
+    assert world.call("PATCH", f"{world.path()}?updateMask=template", {"template": template}).status == 200
+    operation = world.update(run_v2.Service(name=world.path(), traffic=web.traffic), "traffic")
+    with pytest.raises(json_format.ParseError, match="client"):
+        world.result(operation)
+    assert world.get().template.containers[0].image == world.image("v2")
