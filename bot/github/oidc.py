@@ -23,7 +23,7 @@ def token(
     *,
     request_url: str,
     request_token: str,
-    timeout: float = 10,  # noqa: ASYNC109  nothing here is async
+    timeout: float = 10,
     waiting: Waiting | None = None,
 ) -> str:
     """Ask for a JWT for an audience. The arguments are ``ACTIONS_ID_TOKEN_REQUEST_URL`` and ``..._TOKEN``.

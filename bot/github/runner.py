@@ -48,7 +48,7 @@ def write_outputs(path: Path, outputs: Mapping[str, str]) -> None:
 
 
 def append_summary(path: Path, markdown: str, *, limit: int = SUMMARY_LIMIT) -> None:
-    """Append Markdown to the file that ``GITHUB_STEP_SUMMARY`` names, cut so that the file stays within ``limit`` bytes.
+    """Append Markdown to the file that ``GITHUB_STEP_SUMMARY`` names, cut so that the file stays within ``limit``.
 
     Raises:
         SettingsError: the file cannot be written.
