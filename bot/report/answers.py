@@ -175,3 +175,10 @@ def problem_comment(
             f"**Next:** {' · '.join(advice)}" if advice else "",
         ]
     )
+
+
+def answer_body(body: str, overflow: str = "") -> str:
+    """Return a comment that is no release (an answer, a refusal, a problem) for the job summary, with what was cut."""
+    lines = body.split("\n")
+    visible = "\n".join(lines[1:] if lines[0].startswith("<!--") else lines)
+    return paragraphs([visible.strip("\n"), overflow])

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bot.core.outcome import Outcome, ReleaseReport, StepResult
-from bot.report.comment import paragraphs, release_body
+from bot.report.comment import release_body
 
 _RESULT_VERSION = 1
 _LOG_LINES = 10_000
@@ -19,13 +19,6 @@ def job_summary(report: ReleaseReport) -> str:
     summary is written.
     """
     return release_body(report, log_lines=_LOG_LINES)
-
-
-def answer_summary(body: str, overflow: str = "") -> str:
-    """Return a comment that is no release (an answer, a refusal, a problem) for the job summary, with what was cut."""
-    lines = body.split("\n")
-    visible = "\n".join(lines[1:] if lines[0].startswith("<!--") else lines)
-    return paragraphs([visible.strip("\n"), overflow])
 
 
 def outputs(outcome: Outcome) -> dict[str, str]:

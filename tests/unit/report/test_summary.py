@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from bot.core.outcome import Decision, Outcome, Reason, ReleaseReport
 from bot.core.target import Diagnosis
-from bot.report.summary import answer_summary, job_summary, outputs, result_json
+from bot.report.answers import answer_body
+from bot.report.summary import job_summary, outputs, result_json
 
 
 def test_a_summary_has_every_log_line_and_no_marker(reports: dict[str, ReleaseReport]) -> None:
@@ -22,8 +23,8 @@ def test_a_summary_has_every_log_line_and_no_marker(reports: dict[str, ReleaseRe
 
 
 def test_an_answer_in_the_summary_has_its_overflow_and_no_marker() -> None:
-    assert answer_summary("<!-- slipway:v1 id=1 -->\nNo.\n", "more") == "No.\n\nmore\n"
-    assert answer_summary("No.\n") == "No.\n"
+    assert answer_body("<!-- slipway:v1 id=1 -->\nNo.\n", "more") == "No.\n\nmore\n"
+    assert answer_body("No.\n") == "No.\n"
 
 
 def test_outputs_have_the_names_of_the_action_and_are_empty_when_unknown() -> None:
