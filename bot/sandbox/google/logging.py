@@ -31,7 +31,7 @@ class Logging(GoogleService):
     def __init__(
         self,
         *,
-        authenticate: Callable[[str], object | None],
+        authenticate: Callable[[str], object | None] | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(authenticate=authenticate)

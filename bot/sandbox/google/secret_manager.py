@@ -53,7 +53,7 @@ class SecretManager(GoogleService):
     def __init__(
         self,
         *,
-        authenticate: Callable[[str], object | None],
+        authenticate: Callable[[str], object | None] | None,
         project: str = "acme",
         clock: Callable[[], float] = time.time,
     ) -> None:
