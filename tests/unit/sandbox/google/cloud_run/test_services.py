@@ -527,3 +527,67 @@ def test_a_template_that_gcloud_wrote_breaks_the_polling_of_operations_but_not_t
     with pytest.raises(json_format.ParseError, match="client"):
         world.result(operation)
     assert world.get().template.containers[0].image == world.image("v2")
+
+
+def test_updates_of_one_service_take_turns_and_the_newest_wins(world: Any, web: Any) -> None:
+    operations = []
+    for name in ("web-two", "web-three"):
+        service = run_v2.Service(name=world.path(), template=world.template(name), traffic=[target(name, 100)])
+        operations.append(world.update(service, "template,traffic"))
+    for operation in operations:
+        world.result(operation)
+    service = world.get()
+    assert ready(service)
+    assert [each.revision for each in service.traffic_statuses] == ["web-three"]
+    assert world.fetch(service.uri).json["revision"] == "web-three"
+
+
+def test_a_revision_out_of_traffic_has_no_process_and_gets_one_again(world: Any, web: Any) -> None:
+    first: Any = world.run.run_services.all["web"].revisions["web-one"]
+    web.template = world.template("web-two")
+    web.traffic = [target("web-two", 100)]
+    service = world.result(world.update(web))
+    assert first.instance is None
+    service.traffic = [target("web-one", 100)]
+    world.result(world.update(service, "traffic"))
+    assert first.instance.alive()
+    assert world.fetch(service.uri).json["revision"] == "web-one"
+
+
+def test_a_mask_reaches_into_messages(world: Any, web: Any) -> None:
+    change = run_v2.Service(name=web.name, scaling=run_v2.ServiceScaling(min_instance_count=1), description="no")
+    changed = world.result(world.update(change, "scaling.min_instance_count"))
+    assert (changed.scaling.min_instance_count, changed.description) == (1, "")
+    assert changed.template == web.template
+    cleared = world.result(world.update(run_v2.Service(name=web.name), "scaling.min_instance_count"))
+    assert "scaling" not in cleared
+
+
+def test_validate_only_neither_creates_nor_deletes(world: Any, web: Any) -> None:
+    request = run_v2.CreateServiceRequest(
+        parent="projects/acme/locations/us-central1",
+        service=run_v2.Service(template=world.template()),
+        service_id="planned",
+        validate_only=True,
+    )
+    world.result(world.services.create_service(request=request, timeout=10))
+    world.result(world.services.delete_service(request={"name": web.name, "validate_only": True}, timeout=10))
+    assert [each.name for each in world.services.list_services(parent=request.parent, timeout=10)] == [web.name]
+
+
+def test_a_creation_with_a_foreign_revision_name_leaves_nothing(world: Any) -> None:
+    with pytest.raises(exceptions.BadRequest, match="prefixed"):
+        world.create(template=world.template("other-one"))
+    with pytest.raises(exceptions.NotFound):
+        world.get()
+
+
+def test_without_any_ready_revision_the_latest_cannot_serve(world: Any) -> None:
+    with pytest.raises(exceptions.GoogleAPICallError):
+        world.create(template=failing(world, "image"))
+    with pytest.raises(exceptions.GoogleAPICallError, match="No revision is ready"):
+        world.result(world.update(run_v2.Service(name=world.path()), "traffic"))
+
+
+def test_an_operation_of_another_name_is_not_found(world: Any) -> None:
+    assert world.call("GET", "projects/acme/locations/us-central1/operations/absent").status == 404
