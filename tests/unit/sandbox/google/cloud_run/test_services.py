@@ -547,7 +547,7 @@ def test_a_revision_out_of_traffic_has_no_process_and_gets_one_again(world: Any,
     web.template = world.template("web-two")
     web.traffic = [target("web-two", 100)]
     service = world.result(world.update(web))
-    assert first.instance is None
+    assert not first.instance
     service.traffic = [target("web-one", 100)]
     world.result(world.update(service, "traffic"))
     assert first.instance.alive()
