@@ -50,6 +50,8 @@ def _open(session: requests.Session, url: str, token: str, what: str) -> request
             response = session.get(
                 url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False, auth=_no_netrc
             )
+        except ValueError as error:  # requests parses where a redirect leads even when it does not go there
+            raise Failed(_error(what, "it redirects to an address that is no URL")) from error
         except requests.RequestException as error:
             raise Failed(_error(what, "the archive's server could not be reached"), transient=True) from error
         if response.status_code not in _REDIRECTS:

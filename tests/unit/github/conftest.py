@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # no stubs are among the dependencies
 import pytest
 import requests
 import responses
@@ -77,7 +77,9 @@ class Wire(responses.RequestsMock):
             return self.add(verb, REPO + path, body=data, **more)
         return self.add(verb, REPO + path, json=data, status=status, **more)
 
-    def graphql(self, data: Any = None, *, errors: list[dict[str, Any]] | None = None, status: int = 200, **more: Any) -> None:
+    def graphql(
+        self, data: Any = None, *, errors: list[dict[str, Any]] | None = None, status: int = 200, **more: Any
+    ) -> None:
         reply = {"data": data} | ({"errors": errors} if errors is not None else {})
         self.add("POST", f"{ON_WIRE}/graphql", json=reply, status=status, **more)
 
@@ -91,15 +93,16 @@ class Wire(responses.RequestsMock):
         return [f"{call.request.method} {unquote(str(call.request.url)).removeprefix(REPO)}" for call in self.calls]
 
     def body(self, index: int) -> Any:
-        return json.loads(self.calls[index].request.body)
+        return json.loads(self.calls[index].request.body or "")
 
 
 @pytest.fixture
 def wire(judge: Judge | None) -> Iterator[Wire]:
-    with Wire(assert_all_requests_are_fired=False) as mock:
+    mock = Wire(assert_all_requests_are_fired=False)
+    with mock:
         yield mock
-        for call in mock.calls if judge else []:
-            if str(call.request.url).startswith(API) and not str(call.request.url).endswith("/graphql"):
+        for call in mock.calls:
+            if judge and str(call.request.url).startswith(API) and not str(call.request.url).endswith("/graphql"):
                 judge.judge(call.request)
 
 
@@ -116,9 +119,7 @@ def waiting(slept: list[float]) -> Waiting:
 
 @pytest.fixture
 def transport(waiting: Waiting) -> Iterator[Transport]:
-    made = Transport(
-        token="s3cret", repository="acme/shop", api_url=API, graphql_url=f"{API}/graphql", waiting=waiting
-    )
+    made = Transport(token="s3cret", repository="acme/shop", api_url=API, graphql_url=f"{API}/graphql", waiting=waiting)
     yield made
     made.close()
 
