@@ -37,11 +37,11 @@ KEPT_OBJECT = 1 << 16  # bytes; larger objects are read again each time
 
 
 class GitError(Exception):
-    """git refused; the message is its standard error, ``code`` its exit status."""
+    """git refused; the message is its standard error, ``code`` its exit status, ``output`` what it said before."""
 
-    def __init__(self, message: str, code: int = 0) -> None:
+    def __init__(self, message: str, code: int = 0, output: bytes = b"") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.output = code, output
 
 
 _ENVIRONMENT = {
@@ -69,7 +69,7 @@ def git(*arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | No
     )
     if done.returncode:
         text = done.stderr.decode(errors="replace").strip()
-        raise GitError(text or f"git {arguments[0]}: exit {done.returncode}", done.returncode)
+        raise GitError(text or f"git {arguments[0]}: exit {done.returncode}", done.returncode, done.stdout)
     return done.stdout
 
 
@@ -255,7 +255,7 @@ class Git:
         try:
             return self.text("merge-tree", "--write-tree", ours, theirs).splitlines()[0]
         except GitError as error:
-            if error.code == 1:  # a conflict; anything else is a failure of git's
+            if error.code == 1 and error.output:  # a conflict; anything else is a failure of git's
                 return None
             raise
 

@@ -391,7 +391,8 @@ def _ref(info: Any, repo: Repository, name: str) -> Node | None:
 
 def _refs(info: Any, repo: Repository, page: Mapping[str, Any]) -> Node:
     need(info, "contents:read")
-    names: list[str] = [name for name in repo.refs(page["refPrefix"]) if (page.get("query") or "") in name]
+    prefix, wanted = page["refPrefix"], page.get("query") or ""
+    names: list[str] = [name for name in repo.refs(prefix) if wanted in name.removeprefix(prefix)]
     if page.get("direction") == "DESC":
         names.reverse()
     return connection(names, lambda name: ref(repo, name), page, "refs")

@@ -56,6 +56,11 @@ def push(repo: Repository, branch: str, actor: str) -> dict[str, Any]:
     before = pushes[-1].before if pushes else ZEROS
     shas = repo.git.between(before, after) if head and before != ZEROS else [after] if head else []
     commits = [_pushed_commit(repo, sha) for sha in shas]
+    envelope = _envelope(repo, actor)
+    # Pushes alone name the owner in this older way.
+    envelope["repository"]["owner"] |= {"name": repo.owner, "email": None}
+    if "organization" in envelope:
+        envelope["repository"]["organization"] = repo.owner
     return {
         "ref": ref,
         "before": before,
@@ -68,7 +73,7 @@ def push(repo: Repository, branch: str, actor: str) -> dict[str, Any]:
         "commits": commits,
         "head_commit": _pushed_commit(repo, after) if head else None,
         "pusher": {"name": actor, "email": repo.github.add_user(actor).email},
-        **_envelope(repo, actor),
+        **envelope,
     }
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -232,10 +230,7 @@ class GitHub(Service):
     def handle(self, request: Request) -> Response:
         """Handle one call at a time, and add the headers every answer of the API has."""
         with self.lock:
-            try:
-                response = super().handle(request)
-            except json.JSONDecodeError:
-                response = self.render_error(WireError(400, "Problems parsing JSON"))
+            response = super().handle(request)
             response.headers |= self._headers(request)
             return response
 
@@ -256,8 +251,3 @@ class GitHub(Service):
     def rate_reset(self) -> int:
         """Return when the current window of the rate limit ends, in whole seconds since the epoch."""
         return int(self.now() // 3600 + 1) * 3600
-
-
-def reason(status: int) -> str:
-    """Return the standard phrase of a status, GitHub's message where it says no more."""
-    return HTTPStatus(status).phrase

@@ -27,6 +27,8 @@ def register(github: GitHub) -> None:
     github.operation("GET", f"{on}/check-suites", list_check_suites, "checks:read")
     github.operation("GET", f"{on}/statuses", list_statuses, "statuses:read")
     github.operation("GET", f"{on}/status", combined_status, "statuses:read")
+    # The older address of the list, which PyGithub's Commit.get_statuses still reads.
+    github.operation("GET", f"{root}/statuses/{{ref+}}", list_statuses, "statuses:read")
     github.operation("POST", f"{root}/statuses/{{sha}}", create_status, "statuses:write")
     github.operation("POST", f"{root}/check-runs", create_check_run, "checks:write")
     github.operation("GET", one, get_check_run, "checks:read")

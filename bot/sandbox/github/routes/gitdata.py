@@ -143,10 +143,9 @@ def create_tag(ctx: Context) -> Response:
     if found is None or found.type != kind:
         raise WireError(422, "Object does not exist" if found is None else f"Object is not a {kind}")
     tagger = _person(ctx, "tagger", ctx.repo.person(ctx.viewer.login))
-    try:
-        sha = ctx.repo.git.write_tag(target=target, kind=kind, name=name, tagger=tagger, message=message)
-    except GitError as error:
-        raise WireError(422, f"Could not create tag: {error}") from None
+    if not valid_ref(f"refs/tags/{name}"):
+        raise WireError(422, f"{name} is not a valid tag name.")
+    sha = ctx.repo.git.write_tag(target=target, kind=kind, name=name, tagger=tagger, message=message)
     return _created(ctx.repo, sha)
 
 
@@ -234,7 +233,7 @@ def create_blob(ctx: Context) -> Response:
     """Create a blob from text or base64."""
     content, encoding = ctx.field("content", str), ctx.field("encoding", str, default="utf-8")
     try:
-        data = base64.b64decode(content) if encoding == "base64" else content.encode()
+        data = base64.b64decode("".join(content.split()), validate=True) if encoding == "base64" else content.encode()
     except binascii.Error:
         raise WireError(422, "content is not valid base64") from None
     sha = ctx.repo.git.write("blob", data)

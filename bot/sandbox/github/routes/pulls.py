@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.sandbox.github import shapes, shapes_threads
 from bot.sandbox.github.context import Context, invalid
 from bot.sandbox.github.git import GitError
-from bot.sandbox.wire import Response, WireError, answer
+from bot.sandbox.wire import Response, answer
 
 if TYPE_CHECKING:
     from bot.sandbox.github.model import Issue
@@ -79,7 +79,7 @@ def _update(ctx: Context, issue: Issue) -> None:
         ctx.repo.close(issue.number, actor=ctx.viewer.login)
     elif state == "open" and issue.state == "closed":
         if issue.pull and issue.pull.merged_at is not None:
-            raise WireError(422, "Validation Failed", errors=["Cannot reopen a merged pull request"])
+            raise invalid("PullRequest", "state", "custom", "state cannot be changed. The pull request is merged.")
         issue.state, issue.closed_at, issue.closed_by = "open", None, None
 
 
