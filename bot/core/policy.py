@@ -215,7 +215,7 @@ def required_checks(facts: Facts) -> Refusal | None:
     if red:
         return Refusal(
             reason=Reason.CHECKS_FAILED,
-            sentence=f"Required checks failed on `{short(facts.sha)}`: {_checks(red, by_name)}.",
+            sentence=f"Required checks failed on `{short(facts.sha)}`: {listed(red)}.",
             next=f"Mend or re-run them, then {again}",
         )
     missing = [name for name in facts.required if name not in by_name]
@@ -229,15 +229,10 @@ def required_checks(facts: Facts) -> Refusal | None:
     if waiting:
         return Refusal(
             reason=Reason.CHECKS_PENDING,
-            sentence=f"Required checks are still running on `{short(facts.sha)}`: {_checks(waiting, by_name)}.",
+            sentence=f"Required checks are still running on `{short(facts.sha)}`: {listed(waiting)}.",
             next=f"Wait for them, then {again}",
         )
     return None
-
-
-def _checks(names: Iterable[str], by_name: dict[str, list[CheckState]]) -> str:
-    links = [(name, next((check.url for check in by_name[name] if check.url), "")) for name in names]
-    return ", ".join(f"[`{name}`]({url})" if url else f"`{name}`" for name, url in links)
 
 
 def lock_free(facts: Facts) -> Refusal | None:

@@ -32,7 +32,7 @@ class RealClock:
     """The machine's clock. :meth:`stop` is what a signal handler calls."""
 
     def __init__(self) -> None:
-        self._stop = threading.Event()
+        self.stopped = threading.Event()
 
     def now(self) -> float:
         """Return seconds since the epoch."""
@@ -40,7 +40,7 @@ class RealClock:
 
     def wait(self, seconds: float) -> bool:
         """Wait, or return True at once when asked to stop."""
-        return self._stop.wait(seconds)
+        return self.stopped.wait(seconds)
 
     def sleep(self, seconds: float) -> None:
         """Wait whatever is asked."""
@@ -49,11 +49,11 @@ class RealClock:
     @property
     def stopping(self) -> bool:
         """Whether :meth:`stop` was called."""
-        return self._stop.is_set()
+        return self.stopped.is_set()
 
     def stop(self) -> None:
         """Ask the run to stop: it restores what served before and ends."""
-        self._stop.set()
+        self.stopped.set()
 
 
 class Unstoppable:

@@ -31,6 +31,7 @@ class Ended:
     which a restore does not undo.
     """
 
+    plan: Plan
     results: tuple[StepResult, ...]
     known: Known
     reason: Reason
@@ -245,6 +246,7 @@ class Execution:
             failed = self._results.get(self._failed)
             stopped = self._halt.is_set() and failed is None
             return Ended(
+                plan=self._plan,
                 results=tuple(self._results.values()),
                 known=self._known,
                 reason=Reason.CANCELLED if stopped else self._reason,

@@ -1,4 +1,4 @@
-"""Holds an environment while a release runs: claimed atomically, reaped when its owner is gone, released by comparison."""
+"""Holds an environment while a release runs: claimed atomically, reaped when its owner is gone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def acquire(
 ) -> tuple[Lock | None, Lock | None]:
     """Claim an environment: ``(the lock, None)`` if it is ours now, else ``(None, who holds it)``.
 
-    ``seen`` is the lock that the facts found, ``seen_alive`` whether its owner still runs. A dead owner's lock is deleted
-    by compare and swap, so that of two who reap it only one claims. A lock of this very run and attempt is ours: an
-    earlier claim whose reply was lost.
+    ``seen`` is the lock that the facts found, ``seen_alive`` whether its owner still runs. A dead owner's lock is
+    deleted by compare and swap, so that of two who reap it only one claims. A lock of this very run and attempt is
+    ours: an earlier claim whose reply was lost.
     """
     if seen is not None and seen.record is not None:
         if (seen.record.run_id, seen.record.run_attempt) == (record.run_id, record.run_attempt):

@@ -1,0 +1,10 @@
+"""``python -I -m bot``. Isolated mode (``-I``) matters: a workspace's own ``bot/`` or ``PYTHONPATH`` would win otherwise."""
+
+from __future__ import annotations
+
+import sys
+
+from bot.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

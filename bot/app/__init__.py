@@ -1,0 +1,188 @@
+"""From an event to its outcome: the one imperative function, straight down the page.
+
+What may be decided from values is decided in :mod:`bot.core`; this package asks, decides, acts and reports.
+"""
+
+from __future__ import annotations
+
+from bot.app.answers import answer_help, answer_status
+from bot.app.context import Context, Request
+from bot.app.reading import Asked, expand, read
+from bot.app.release import release
+from bot.core.commands import MAX_COMMANDS, REGISTRY
+from bot.core.config import Config
+from bot.core.config_file import load
+from bot.core.events import Event
+from bot.core.facts import Permission
+from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.policy import allowed, forbidden, teams_of
+from bot.core.resolve import roles
+from bot.core.words import listed, nearest
+from bot.errors import ConfigError, SlipwayError
+
+__all__ = ["Context", "Request", "handle"]
+
+
+def handle(event: Event, context: Context) -> Outcome:
+    """Carry out what an event asks for and return how it ended.
+
+    Every command is read and authorised before any is run; they run in order and stop at the first that fails.
+
+    Raises:
+        SlipwayError: a fault of the world. Where there is a pull request, it has been told there already.
+    """
+    asked = read(event, context.settings)
+    if asked is None:
+        context.unreact(event)
+        return Outcome(decision=Decision.IGNORED, reason=Reason.NOT_A_COMMAND)
+    context.prefetch(asked.requests)
+    permission = context.permission(asked.origin.actor).result()
+    if permission == "none":
+        return context.refuse(asked.origin, (_outsider(asked.origin),), silent=True)
+    try:
+        config = load_config(context)
+    except ConfigError as error:
+        return _config_problem(context, asked, error, permission)
+    if asked.misread is not None:
+        return _misread(context, asked, permission, config)
+    requests = tuple(map(context.addressed, expand(asked.requests, config, context.settings)))
+    if not requests:
+        return Outcome(
+            decision=Decision.IGNORED, reason=Reason.NOTHING_TO_RELEASE, message="No environment has `on: push`."
+        )
+    for request in requests:
+        refusal = _authorise(context, config, request, permission)
+        if refusal is not None:
+            return context.refuse(request, (refusal,), silent=permission == "read")
+    crowd = _too_many(requests)
+    if crowd is not None:
+        return context.refuse(asked.origin, (crowd,))
+    return _run(context, config, requests)
+
+
+def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Outcome:
+    """Run the commands in order, up to the first that is not carried out; return how that ended."""
+    outcome = _one(context, config, requests[0])
+    ready: list[str] = []
+    for request in requests[1:]:
+        if outcome.decision in {Decision.REFUSED, Decision.FAILED, Decision.CANCELLED}:
+            return outcome
+        ready += outcome.environments
+        outcome = _one(context, config, request)
+    names = tuple(dict.fromkeys([*ready, *outcome.environments]))
+    return outcome if not ready else Outcome(**{**outcome.__dict__, "environments": names})
+
+
+def _one(context: Context, config: Config, request: Request) -> Outcome:
+    try:
+        if request.command.verb == "help":
+            return answer_help(context, config, request)
+        problem = _environment_problem(config, request)
+        if problem is not None:
+            return context.refuse(request, (problem,))
+        if request.command.verb == "status":
+            return answer_status(context, config, request)
+        return release(context, config, request)
+    except SlipwayError as error:
+        context.tell_problem(request, error)
+        raise
+
+
+def load_config(context: Context) -> Config:
+    """Read the configuration from the default branch.
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    path = context.settings.config_path
+    text = context.config_text().result()
+    if text is None:
+        error = ConfigError(
+            f"There is no `{path}` on `{context.default_branch}`.",
+            hint="Add it there: a pull request's own configuration is never used. See docs/tutorial.md.",
+        )
+        error.reason = Reason.CONFIG_MISSING.value
+        raise error
+    return load(text, file=path)
+
+
+# -- what is refused ----------------------------------------------------------------------------------------
+def _outsider(request: Request) -> Refusal:
+    return Refusal(reason=Reason.FORBIDDEN, sentence=f"{request.actor} has no role on this repository.")
+
+
+def _authorise(context: Context, config: Config, request: Request, permission: Permission) -> Refusal | None:
+    rules = roles(config, request.command.environment or None)[request.command.verb]
+    if allowed(request.actor, permission, rules):
+        return None
+    teams = [team for team in teams_of(rules) if context.github.team_member(*team, request.actor)]
+    named = frozenset(f"@{organization}/{team}" for organization, team in teams)
+    return (
+        None if allowed(request.actor, permission, rules, named) else forbidden(request.actor, request.command, rules)
+    )
+
+
+def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
+    """A comment holds a handful of commands at most, and one change for each environment."""
+    if len(requests) > MAX_COMMANDS and requests[0].trigger == "comment":
+        return Refusal(
+            reason=Reason.TOO_MANY_COMMANDS,
+            sentence=f"One comment may hold {MAX_COMMANDS} commands, not {len(requests)}.",
+            next="Write another comment.",
+        )
+    changed = [request.command.environment for request in requests if REGISTRY[request.command.verb].mutates]
+    twice = next((name for name in changed if changed.count(name) > 1), None)
+    if twice is None:
+        return None
+    return Refusal(
+        reason=Reason.TOO_MANY_COMMANDS,
+        sentence=f"Two commands in one comment would change `{twice}`.",
+        next="Write one, see how it ends, then the other.",
+    )
+
+
+def _environment_problem(config: Config, request: Request) -> Refusal | None:
+    name, verb = request.command.environment, request.command.verb
+    known = sorted(config.environments)
+    if name in config.environments or (not name and not REGISTRY[verb].needs_environment):
+        return None
+    if not name:
+        return Refusal(
+            reason=Reason.UNKNOWN_ENVIRONMENT,
+            sentence=f"Which environment? There is {listed(known)}.",
+            next=f"`/{verb} {known[0]}`",
+        )
+    guess = nearest(name, known)
+    return Refusal(
+        reason=Reason.UNKNOWN_ENVIRONMENT,
+        sentence=f"There is no environment `{name}`; there is {listed(known)}.",
+        next=f"`/{verb} {guess}`" if guess else "",
+    )
+
+
+def _config_problem(context: Context, asked: Asked, error: ConfigError, permission: Permission) -> Outcome:
+    """Show a configuration's problems to those who can mend it."""
+    if permission not in {"none", "read"}:
+        context.tell_problem(asked.origin, error, unchanged=True)
+    context.react("confused")
+    return Outcome(
+        decision=Decision.REFUSED,
+        reason=Reason(error.reason),
+        message="\n".join([error.message, *error.problems]),
+        exit_code=1,
+    )
+
+
+def _misread(context: Context, asked: Asked, permission: Permission, config: Config) -> Outcome:
+    """Answer a line that is nearly a command with a suggestion; nothing is ever run on a guess."""
+    misread = asked.misread
+    assert misread is not None
+    outsider = permission in {"none", "read"} or (permission == "triage" and misread.unknown)
+    if not outsider:
+        context.tell_misread(asked.origin, misread, tuple(sorted(config.environments)))
+    return Outcome(
+        decision=Decision.REFUSED,
+        reason=Reason.UNKNOWN_COMMAND if misread.unknown else Reason.BAD_ARGUMENTS,
+        message=misread.sentence,
+        exit_code=context.refused_exit,
+    )

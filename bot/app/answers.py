@@ -1,0 +1,142 @@
+"""Answers without releasing: ``/help`` and ``/status``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot.app.context import Context, Request
+from bot.core.commands import REGISTRY
+from bot.core.config import Config
+from bot.core.facts import Deployment, Lock
+from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
+from bot.core.policy import allowed
+from bot.core.record import Entry, entries, serving_entry, serving_sha
+from bot.core.resolve import resolve, roles
+from bot.core.serving import Serving
+from bot.errors import ConfigError, SlipwayError
+from bot.report.answers import help_comment, status_comment
+from bot.report.words import clock
+
+
+def answer_help(context: Context, config: Config, request: Request) -> Outcome:
+    """Show the commands, and which of them the asker may run."""
+    permission = context.permission(request.actor).result()
+    rules = roles(config)
+    shown = []
+    for verb in REGISTRY.values():
+        may = allowed(request.actor, permission, rules[verb.name])
+        shown.append(
+            HelpEntry(
+                verb=verb.name,
+                usage=verb.usage.removeprefix("/"),
+                summary=verb.summary,
+                examples=tuple(example.removeprefix("/") for example in verb.examples),
+                allowed=may,
+                who=", ".join(rules[verb.name]),
+                flags=tuple(
+                    (f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}", flag.summary)
+                    for flag in verb.flags
+                ),
+            )
+        )
+    topic = request.command.topic if request.command.topic in REGISTRY else None
+    context.say(request, help_comment(shown, marker=context.marker(request), verb=topic))
+    return _answered(context, request, Reason.HELP_SHOWN)
+
+
+def answer_status(context: Context, config: Config, request: Request) -> Outcome:
+    """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
+    names = [request.command.environment] if request.command.environment else list(config.environments)
+    asked = {
+        name: (context.deployments(name), context.lock(name), context.gatherer.ask(_serving, context, config, name))
+        for name in names
+    }
+    rows = [
+        _row(name, deployments.result(), lock.result(), serving.result(), config)
+        for name, (deployments, lock, serving) in asked.items()
+    ]
+    context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
+    return _answered(context, request, Reason.STATUS_SHOWN)
+
+
+def _answered(context: Context, request: Request, reason: Reason) -> Outcome:
+    context.react("rocket")
+    comment = context.comment_of(request)
+    return Outcome(
+        decision=Decision.ANSWERED,
+        reason=reason,
+        environment=request.command.environment,
+        comment_id=comment.id if comment else 0,
+    )
+
+
+def _serving(context: Context, config: Config, name: str) -> Serving | str:
+    """Ask what serves, or return why it cannot be asked (the command job has no cloud rights)."""
+    try:
+        environment = resolve(
+            config,
+            name,
+            repository=context.settings.repository,
+            sha="0" * 40,
+            variables=context.settings.variables,
+            version="unknown",
+        )
+        return context.connect(environment.spec).serving()
+    except ConfigError as error:
+        return error.problems[0] if error.problems else error.message
+    except SlipwayError as error:
+        return error.message
+
+
+def _row(
+    name: str, deployments: tuple[Deployment, ...], lock: Lock | None, serving: Serving | str, config: Config
+) -> EnvironmentStatus:
+    history = entries(deployments)
+    asked = isinstance(serving, Serving)
+    current = serving_entry(history, serving) if isinstance(serving, Serving) else _last_success(history)
+    lines = _lines(serving) if isinstance(serving, Serving) else ()
+    sha = (serving_sha(serving) if isinstance(serving, Serving) else "") or (current.record.sha if current else "")
+    url = config.environments[name].url or next((line.url for line in lines if line.url), "")
+    return EnvironmentStatus(
+        environment=name,
+        sha=sha,
+        since=current.deployment.created_at.timestamp() if current else 0.0,
+        actor=current.record.actor if current else "",
+        state=history[0].deployment.state if history else "",
+        pull_request=(current.record.pull_request or None) if current else None,
+        asked=asked,
+        services=lines,
+        lock=_held(lock),
+        history=tuple(entry.deployment.state for entry in reversed(history[:8])),
+        url=url if "{" not in url else "",
+        note="" if isinstance(serving, Serving) else serving,
+    )
+
+
+def _last_success(history: tuple[Entry, ...]) -> Entry | None:
+    return next((entry for entry in history if entry.succeeded), None)
+
+
+def _lines(serving: Serving) -> tuple[ServiceLine, ...]:
+    shares: Mapping[str, int] = {
+        state.service: sum(share.percent for share in state.traffic if share.revision == state.revision)
+        for state in serving.services
+    }
+    return tuple(
+        ServiceLine(
+            service=state.service,
+            now=state.revision,
+            now_percent=shares[state.service],
+            url=state.url,
+            healthy=state.exists and shares[state.service] == 100,
+        )
+        for state in serving.services
+    )
+
+
+def _held(lock: Lock | None) -> str:
+    if lock is None:
+        return ""
+    if lock.record is None:
+        return "held, unreadable"
+    return f"{lock.record.actor}, since {clock(lock.record.since.timestamp())} UTC"

@@ -1,0 +1,237 @@
+"""What handling an event has at hand: the ports, the reads already asked for, and the ways to tell people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from bot.core.commands import Command, Misread
+from bot.core.events import CommentEvent, Event
+from bot.core.facts import CommentRef, Deployment, Lock, Permission, PullRequest
+from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.policy import Trigger
+from bot.core.ports import GitHub
+from bot.core.spec import Spec
+from bot.core.target import Target
+from bot.engine.clock import Clock
+from bot.engine.gathering import Gatherer
+from bot.engine.verification import Prober
+from bot.errors import ConfigError, SlipwayError
+from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
+from bot.report.comment import marker
+from bot.report.limits import fit
+from bot.settings import Settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One command with where it came from.
+
+    ``id`` names it for ever: the same comment and line, push or run is the same request. ``number`` is the pull request
+    (0: none), ``issue`` where to answer (0: nowhere), ``sha`` the commit where the event names one.
+    """
+
+    command: Command
+    actor: str
+    trigger: Trigger
+    id: str
+    number: int = 0
+    issue: int = 0
+    source_comment: int = 0
+    commented_at: datetime | None = None
+    sha: str = ""
+
+    def for_environment(self, name: str) -> Request:
+        """Return the same request for a named environment."""
+        request_id = f"{self.id}-{name}" if self.trigger == "push" else self.id
+        return replace(self, id=request_id, command=replace(self.command, environment=name))
+
+
+@dataclass(kw_only=True)
+class Context:
+    """The ports and what was read through them. One for each event.
+
+    ``connect`` gives the target of a spec (its libraries are imported then), ``clean`` takes secrets out of a text.
+    ``summary`` collects what goes to the job summary.
+    """
+
+    settings: Settings
+    github: GitHub
+    final: GitHub  # the same, whose waits go on when the run is being cancelled: for telling how it ended
+    connect: Callable[[Spec], Target]
+    probe: Prober
+    clock: Clock
+    default_branch: str
+    clean: Callable[[str], str]
+    summary: list[str] = field(default_factory=list)
+    gatherer: Gatherer = field(default_factory=Gatherer)
+    _asked: dict[Hashable, Future[Any]] = field(default_factory=dict)
+    _comments: dict[str, CommentRef] = field(default_factory=dict)
+    _first: Request | None = None
+
+    # -- reading --------------------------------------------------------------------------------------------
+    def ask(self, read: Callable[..., T], *args: Hashable) -> Future[T]:
+        """Ask for something once; later askers get the same answer."""
+        key = (getattr(read, "__name__", ""), *args)
+        if key not in self._asked:
+            self._asked[key] = self.gatherer.ask(read, *args)
+        return cast("Future[T]", self._asked[key])
+
+    def prefetch(self, requests: tuple[Request, ...]) -> None:
+        """Ask for everything that the first answer will depend on, at once."""
+        self._first = requests[0] if requests else None
+        self.config_text()
+        for request in requests[:1]:
+            self.permission(request.actor)
+            if request.trigger == "push":
+                self.ask(self.github.pull_requests_of, request.sha)
+            if request.number:
+                self.pull_request(request.number)
+            if request.command.environment:
+                self.lock(request.command.environment)
+                self.deployments(request.command.environment)
+
+    def addressed(self, request: Request) -> Request:
+        """Give a push the pull request it came in by, to report there: the one that merged it, if any did."""
+        if request.trigger != "push":
+            return request
+        try:
+            numbers = self.ask(self.github.pull_requests_of, request.sha).result()
+        except SlipwayError:  # then the job summary is where it is told
+            return request
+        return replace(request, issue=numbers[0]) if numbers else request
+
+    def permission(self, login: str) -> Future[Permission]:
+        """A user's role."""
+        return self.ask(self.github.permission, login)
+
+    def config_text(self) -> Future[str | None]:
+        """The configuration's text on the default branch."""
+        return self.ask(self.github.file, self.settings.config_path, self.default_branch)
+
+    def pull_request(self, number: int) -> Future[PullRequest]:
+        """A pull request as it was when first asked for."""
+        return self.ask(self.github.pull_request, number)
+
+    def lock(self, environment: str) -> Future[Lock | None]:
+        """Who held an environment when first asked for."""
+        return self.ask(self.github.lock, environment)
+
+    def deployments(self, environment: str) -> Future[tuple[Deployment, ...]]:
+        """An environment's newest deployments."""
+        return self.ask(self.github.deployments, environment, HISTORY)
+
+    # -- telling --------------------------------------------------------------------------------------------
+    @property
+    def refused_exit(self) -> int:
+        """A refused comment is answered and no failure; a refused push or dispatch has only its exit code to show."""
+        return 0 if self.settings.event_name == "issue_comment" else 1
+
+    def react(self, content: str) -> None:
+        """React to the comment that the event is about. A reaction that fails is no matter."""
+        if self._first is not None and self._first.source_comment:
+            with suppress(SlipwayError):
+                self.final.react(self._first.source_comment, content)
+
+    def unreact(self, event: Event) -> None:
+        """Take the first reaction back: the comment was not for us after all."""
+        if self.settings.reaction_id and isinstance(event, CommentEvent):
+            with suppress(SlipwayError):
+                self.final.unreact(event.comment_id, self.settings.reaction_id)
+
+    def marker(self, request: Request, sha: str = "") -> str:
+        """Return the hidden first line of the request's comment."""
+        return marker(request.id, environment=request.command.environment, sha=sha)
+
+    def say(self, request: Request, body: str) -> CommentRef | None:
+        """Write the request's one comment: the first time it is made, then it is edited.
+
+        What does not fit goes to the job summary. Without a pull request or issue, all of it does.
+        """
+        fitted = fit(self.clean(body), rest_url=self.settings.run.url)
+        if not request.issue:
+            self.summary.append(answer_body(fitted.body, fitted.overflow))
+            return None
+        if fitted.overflow:
+            self.summary.append(fitted.overflow)
+        known = self._comments.get(request.id)
+        if known is None:
+            self._comments[request.id] = self.final.comment(request.issue, fitted.body)
+        elif known.body != fitted.body:
+            self.final.edit_comment(known.id, fitted.body)
+            self._comments[request.id] = replace(known, body=fitted.body)
+        return self._comments[request.id]
+
+    def adopt_comment(self, request: Request, comment_id: int) -> None:
+        """Go on with a comment that an earlier run of the same request has made."""
+        if comment_id and request.id not in self._comments:
+            self._comments[request.id] = CommentRef(id=comment_id)
+
+    def comment_of(self, request: Request) -> CommentRef | None:
+        """Return the request's comment, if there is one yet."""
+        return self._comments.get(request.id)
+
+    def refuse(
+        self, request: Request, refusals: tuple[Refusal, ...], *, silent: bool = False, sha: str = ""
+    ) -> Outcome:
+        """Say why a command is not carried out. ``silent``: a reaction is all an outsider gets."""
+        command = request.command
+        if not silent:
+            body = refusal_comment(
+                refusals,
+                marker=self.marker(request, sha),
+                command=command.text,
+                environment=command.environment,
+                sha=sha,
+            )
+            self.say(request, body)
+        self.react("-1")
+        comment = self.comment_of(request)
+        return Outcome(
+            decision=Decision.REFUSED,
+            reason=refusals[0].reason,
+            environment=command.environment,
+            sha=sha,
+            comment_id=comment.id if comment else 0,
+            exit_code=self.refused_exit,
+            message=" ".join(refusal.sentence for refusal in refusals),
+        )
+
+    def tell_problem(self, request: Request, error: SlipwayError, *, unchanged: bool = False) -> None:
+        """Tell the request's author of a fault, if that can be done. ``unchanged``: for certain nothing was changed."""
+        problems = error.problems if isinstance(error, ConfigError) else ()
+        body = problem_comment(
+            error.message,
+            error.hint,
+            problems,
+            marker=self.marker(request),
+            reason=Reason(error.reason),
+            unchanged=unchanged,
+            run_url=self.settings.run.url,
+        )
+        with suppress(SlipwayError):
+            self.say(request, body)
+
+    def tell_misread(self, request: Request, misread: Misread, environments: tuple[str, ...]) -> None:
+        """Answer a line that was nearly a command."""
+        if misread.unknown and misread.suggestion:
+            body = hint_comment(
+                typed=misread.text,
+                suggestion=misread.suggestion,
+                marker=self.marker(request),
+                environments=environments,
+            )
+            self.say(request, body)
+        else:
+            next_ = f"`{misread.suggestion}`" if misread.suggestion else ""
+            refusal = Refusal(reason=Reason.BAD_ARGUMENTS, sentence=misread.sentence, next=next_)
+            self.say(request, refusal_comment((refusal,), marker=self.marker(request), command=misread.text))
+
+
+HISTORY = 30  # deployments of an environment that are looked at

@@ -1,0 +1,99 @@
+"""What an event asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bot.app.context import Request
+from bot.core.commands import REGISTRY, Command, Misread, parse_comment, parse_line
+from bot.core.config import Config
+from bot.core.events import CommentEvent, DispatchEvent, Event, PushEvent
+from bot.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The commands of an event, or a line that was meant as one (``misread``) and where to answer it."""
+
+    requests: tuple[Request, ...] = ()
+    misread: Misread | None = None
+
+    @property
+    def origin(self) -> Request:
+        """The first request: what concerns all of them is answered there."""
+        return self.requests[0]
+
+
+def read(event: Event, settings: Settings) -> Asked | None:
+    """Return what an event asks for; None when that is nothing."""
+    match event:
+        case CommentEvent():
+            return _comment(event, settings)
+        case PushEvent():
+            command = Command(verb="deploy", text=f"push to {event.default_branch}")
+            request = Request(command=command, actor=event.actor, trigger="push", sha=event.sha, id=f"push-{event.sha}")
+            return Asked(requests=(request,))
+        case DispatchEvent():
+            return _dispatch(event, settings)
+
+
+def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
+    if event.author_is_bot and event.author_id not in settings.allowed_bots:
+        return None
+    parsed = parse_comment(event.body)
+    commands = [item for item in parsed if isinstance(item, Command)]
+    misread = [item for item in parsed if isinstance(item, Misread)]
+    if settings.phase == "release":  # the command job has answered the rest; each environment has a job of its own
+        wanted = {settings.environment, ""}
+        commands = [item for item in commands if item.environment in wanted and REGISTRY[item.verb].mutates]
+        misread = []
+    origin = Request(
+        command=Command(verb="help"),
+        actor=event.author,
+        trigger="comment",
+        id=str(event.comment_id),
+        number=event.number if event.is_pull_request else 0,
+        issue=event.number,
+        source_comment=event.comment_id,
+        commented_at=event.created_at,
+    )
+    wrong = next((item for item in misread if not (item.unknown and commands)), None)
+    if wrong is not None:  # one line that cannot be read stops all of them: nothing is half done
+        asked = replace(origin, id=f"{event.comment_id}-{wrong.line}")
+        return Asked(requests=(asked,), misread=wrong)
+    requests = tuple(replace(origin, command=item, id=f"{event.comment_id}-{item.line}") for item in commands)
+    return Asked(requests=requests) if requests else None
+
+
+def _dispatch(event: DispatchEvent, settings: Settings) -> Asked:
+    """Read the inputs as the line that somebody would have typed, by the same grammar."""
+    words = [f"/{settings.command or 'deploy'}", settings.environment]
+    words += [f"@{settings.pinned_sha}"] if settings.pinned_sha and settings.phase != "release" else []
+    reason = settings.reason.replace('"', "'").replace("\\", "/")
+    words += [f'--reason="{reason}"'] if reason else []
+    text = " ".join(word for word in words if word)
+    parsed = parse_line(text) or Misread(text=text, sentence=f"There is no command `{settings.command}`.", unknown=True)
+    request = Request(
+        command=parsed if isinstance(parsed, Command) else Command(verb="help", text=text),
+        actor=event.actor,
+        trigger="dispatch",
+        sha=settings.pinned_sha or event.sha,
+        id=f"run-{settings.run.id}",
+    )
+    return Asked(requests=(request,), misread=parsed if isinstance(parsed, Misread) else None)
+
+
+def expand(requests: tuple[Request, ...], config: Config, settings: Settings) -> tuple[Request, ...]:
+    """Give each request its environment: a push means all that say `on: push`, `/deploy` alone the default one."""
+    expanded: list[Request] = []
+    for request in requests:
+        if request.trigger == "push":
+            names = [name for name, environment in config.environments.items() if environment.on == "push"]
+            if settings.phase == "release":
+                names = [name for name in names if name == settings.environment]
+            expanded += [request.for_environment(name) for name in names]
+        elif REGISTRY[request.command.verb].needs_environment and not request.command.environment:
+            expanded.append(request.for_environment(config.default_environment or ""))
+        else:
+            expanded.append(request)
+    return tuple(expanded)

@@ -1,0 +1,460 @@
+"""Releases and rollbacks: gather the facts, decide, take the lock, write the record, run the plan, report."""
+
+from __future__ import annotations
+
+import tomllib
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.app.context import Context, Request
+from bot.app.reporting import Reporter, release_report
+from bot.core.config import Config
+from bot.core.facts import Comparison, Deployment, Lock, LockRecord, PullRequest
+from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.plan import Plan
+from bot.core.planning import plan_release, plan_rollback
+from bot.core.policy import Facts, judge, locked
+from bot.core.record import Entry, Record, by_command, entries, serving_entry, serving_sha
+from bot.core.resolve import Environment, resolve, wants_pyproject
+from bot.core.serving import Serving
+from bot.core.target import Known, ReleaseId, Target
+from bot.core.words import short
+from bot.engine.execution import Ended, Execution
+from bot.engine.gathering import known as given
+from bot.engine.locking import acquire
+from bot.errors import NotFoundError, SlipwayError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """A release that is decided on: everything that carrying it out needs."""
+
+    request: Request
+    environment: Environment
+    sha: str
+    target: Target
+    before: Serving
+    history: tuple[Entry, ...]
+    lock: Lock | None
+    lock_alive: bool
+    plan: Plan
+    previous_sha: str
+    pull: PullRequest | None
+    resumed: Entry | None = None
+
+
+def release(context: Context, config: Config, request: Request) -> Outcome:
+    """Carry out ``/deploy`` or ``/rollback``, and return how it ended.
+
+    Raises:
+        SlipwayError: a fault of the world before anything was changed; afterwards faults are outcomes.
+    """
+    pull = context.pull_request(request.number).result() if request.number else None
+    if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
+        return context.refuse(request, (NOT_A_PULL_REQUEST,))
+    sha = _sha(context, request, pull)
+    if isinstance(sha, Refusal):
+        return context.refuse(request, (sha,))
+    history = context.deployments(request.command.environment)
+    facts, serving = _gather(context, config, request, pull, sha)
+    refusals = judge(facts)
+    past = entries(history.result())
+    done = by_command(past, request.id)
+    if done is not None and done.succeeded:
+        return _already_done(request, done)
+    if refusals:
+        return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
+    if context.settings.phase == "command":
+        return _ready(request, sha)
+    target, before = serving.result()
+    case = _case(facts, request, target, before, past, pull)
+    if isinstance(case, Refusal):
+        return context.refuse(request, (case,))
+    return _carry_out(context, case)
+
+
+NOT_A_PULL_REQUEST = Refusal(
+    reason=Reason.NOT_A_PULL_REQUEST,
+    sentence="This is an issue: there is no branch to deploy here.",
+    next="Comment on a pull request.",
+)
+
+
+# -- facts --------------------------------------------------------------------------------------------------
+def _sha(context: Context, request: Request, pull: PullRequest | None) -> str | Refusal:
+    """Resolve the commit that is meant, once."""
+    if pull is not None:
+        sha = pull.merge_sha if pull.merged else pull.head_sha
+        pinned = context.settings.pinned_sha if context.settings.phase == "release" else ""
+        if pinned and not sha.startswith(pinned):
+            return Refusal(
+                reason=Reason.HEAD_MOVED,
+                sentence=f"The branch moved from `{short(pinned)}` to `{short(sha)}` after the command was accepted.",
+                next=f"Look at it; if that is what you mean: `/deploy {request.command.environment} @{short(sha)}`",
+            )
+        return sha
+    if request.command.verb == "rollback":
+        return request.sha
+    if len(request.sha) == 40:
+        return request.sha
+    try:
+        return context.github.commit(request.sha or context.default_branch).sha
+    except NotFoundError:
+        return Refusal(
+            reason=Reason.SHA_UNKNOWN,
+            sentence=f"There is no commit `{short(request.sha)}` in this repository.",
+            next="Give a sha of it, 7 to 40 hex digits.",
+        )
+
+
+def _gather(
+    context: Context, config: Config, request: Request, pull: PullRequest | None, sha: str
+) -> tuple[Facts, Future[tuple[Target, Serving]]]:
+    """Ask for everything at once: GitHub's evidence, and what serves now."""
+    github, name = context.github, request.command.environment
+    gates = config.environments[name].gates or config.gates
+    deploying = request.command.verb == "deploy"
+    version = context.ask(_version, context, sha) if deploying and _uses_version(context) else given("")
+    recipe = (
+        context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
+    )
+    environment = context.gatherer.ask(_resolve, context, config, name, sha, version, recipe)
+    releasing = context.settings.phase != "command"
+    serving = context.gatherer.ask(_observe, context, environment) if releasing else _never()
+    pushed = _pushed_at(context, request, pull, sha)
+    required = given(gates.required_checks)
+    if deploying and gates.required_checks == "branch":
+        required = context.gatherer.ask(github.required_checks, context.default_branch)
+    checks = context.gatherer.ask(github.checks, sha) if deploying and gates.required_checks else given(())
+    lock = context.lock(name).result()
+    alive = _lock_alive(context, lock)
+    names = required.result()
+    facts = Facts(
+        trigger=request.trigger,
+        command=request.command,
+        environment=environment.result(),
+        sha=sha,
+        default_branch=context.default_branch,
+        pull_request=pull,
+        commented_at=request.commented_at,
+        head_pushed_at=pushed.result(),
+        checks=checks.result(),
+        required=names if isinstance(names, tuple) else (),
+        lock=lock,
+        lock_alive=alive,
+    )
+    return facts, serving
+
+
+def _pushed_at(context: Context, request: Request, pull: PullRequest | None, sha: str) -> Future[datetime | None]:
+    """Ask when the head was pushed, where that has to be known: it was not named, and it can move."""
+    if pull is None or pull.merged or pull.from_fork or request.command.sha or request.command.verb != "deploy":
+        return given(None)
+    return context.gatherer.ask(context.github.pushed_at, pull.head_ref, sha)
+
+
+def _uses_version(context: Context) -> bool:
+    return wants_pyproject(context.config_text().result() or "")
+
+
+def _version(context: Context, sha: str) -> str:
+    """Read the project's version at a sha. Text of the pull request, and nothing is done with it but to show it."""
+    text = context.github.file("pyproject.toml", sha)
+    try:
+        project = tomllib.loads(text or "").get("project", {})
+        return str(project.get("version", "")) or short(sha)
+    except (tomllib.TOMLDecodeError, AttributeError):
+        return short(sha)
+
+
+def _resolve(
+    context: Context, config: Config, name: str, sha: str, version: Future[str], recipe: Future[str | None]
+) -> Environment:
+    return resolve(
+        config,
+        name,
+        repository=context.settings.repository,
+        sha=sha,
+        variables=context.settings.variables,
+        version=version.result(),
+        cloudbuild_yaml=recipe.result(),
+    )
+
+
+def _observe(context: Context, environment: Future[Environment]) -> tuple[Target, Serving]:
+    target = context.connect(environment.result().spec)
+    return target, target.serving()
+
+
+def _never() -> Future[tuple[Target, Serving]]:
+    """Return what the command job must not ask for: it has no cloud rights."""
+    future: Future[tuple[Target, Serving]] = Future()
+    future.cancel()
+    return future
+
+
+def _lock_alive(context: Context, lock: Lock | None) -> bool:
+    """Whether the lock's owner still runs. This very run is another attempt, or a lost reply: not somebody else."""
+    if lock is None or lock.record is None:
+        return True
+    record, run = lock.record, context.settings.run
+    if record.run_id == run.id:
+        return False
+    return context.github.run_alive(record.run_id, record.run_attempt)
+
+
+# -- decisions ----------------------------------------------------------------------------------------------
+def _case(
+    facts: Facts,
+    request: Request,
+    target: Target,
+    before: Serving,
+    past: tuple[Entry, ...],
+    pull: PullRequest | None,
+) -> _Case | Refusal:
+    environment = facts.environment
+    interrupted = next((entry for entry in past if not entry.finished), None)
+    current = serving_entry(past, before)
+    if interrupted is not None and interrupted.record.before.exists:
+        # What serves now may be what the interrupted release left: its own record says what served before it.
+        before = interrupted.record.before
+    resumed = interrupted if interrupted is not None and interrupted.record.id == request.id else None
+    previous_sha = serving_sha(before) or (current.record.sha if current else "")
+    sha = facts.sha
+    if request.command.verb == "rollback":
+        if current is None or not current.record.before.exists:
+            return _nothing_to_go_back_to(environment.name, current)
+        plan = plan_rollback(environment, current.record.before)
+        sha = current.record.before_sha or serving_sha(current.record.before) or current.record.sha
+    else:
+        plan = plan_release(environment, target.traits)
+    return _Case(
+        request=request,
+        environment=environment,
+        sha=sha,
+        target=target,
+        before=before,
+        history=past,
+        lock=facts.lock,
+        lock_alive=facts.lock_alive,
+        plan=plan,
+        previous_sha=previous_sha,
+        pull=pull,
+        resumed=resumed,
+    )
+
+
+def _nothing_to_go_back_to(name: str, current: Entry | None) -> Refusal:
+    if current is None:
+        return Refusal(
+            reason=Reason.NOTHING_TO_ROLL_BACK_TO,
+            sentence=f"What serves on `{name}` was not released from here: there is no record of what was before.",
+            next=f"Release a known good commit: `/deploy {name}` on its pull request",
+        )
+    return Refusal(
+        reason=Reason.NOTHING_TO_ROLL_BACK_TO,
+        sentence=f"`{short(current.record.sha)}` was the first release on `{name}`: nothing served before it.",
+        next=f"Release a mended commit: `/deploy {name}`",
+    )
+
+
+def _ready(request: Request, sha: str) -> Outcome:
+    name = request.command.environment
+    return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
+
+
+def _already_done(request: Request, done: Entry) -> Outcome:
+    return Outcome(
+        decision=Decision.ANSWERED,
+        reason=Reason.ALREADY_DONE,
+        environment=request.command.environment,
+        sha=done.record.sha,
+        deployment_id=done.deployment.id,
+        comment_id=done.record.comment_id,
+        message="This very command has been carried out already.",
+    )
+
+
+# -- carrying out -------------------------------------------------------------------------------------------
+def _carry_out(context: Context, case: _Case) -> Outcome:
+    lock = _take_lock(context, case)
+    if isinstance(lock, Refusal):
+        return context.refuse(case.request, (lock,), sha=case.sha)
+    try:
+        return _locked(context, case)
+    finally:
+        with suppress(SlipwayError):  # the next command reaps it: this run will be over
+            context.final.release_lock(lock)
+
+
+def _take_lock(context: Context, case: _Case) -> Lock | Refusal:
+    request, run = case.request, context.settings.run
+    record = LockRecord(
+        environment=case.environment.name,
+        run_id=run.id,
+        run_attempt=run.attempt,
+        actor=request.actor,
+        pull_request=request.number or None,
+        sha=case.sha,
+        since=datetime.fromtimestamp(context.clock.now(), UTC),
+        reason=request.command.flags.get("reason", ""),
+    )
+    ours, held = acquire(context.github, record, seen=case.lock, seen_alive=case.lock_alive)
+    return ours if ours is not None else locked(case.environment.name, held or _unknown(case))
+
+
+def _unknown(case: _Case) -> Lock:
+    return Lock(environment=case.environment.name, oid="", record=None)
+
+
+def _locked(context: Context, case: _Case) -> Outcome:
+    """Everything that happens while the environment is ours."""
+    reporter = Reporter(context, case.request, started=context.clock.now())
+    report = release_report(
+        case.request,
+        environment=case.environment.name,
+        sha=case.sha,
+        previous_sha=case.previous_sha,
+        plan=case.plan,
+        before=case.before,
+        history=case.history,
+        settings=context.settings,
+        started=reporter.started,
+    )
+    if case.resumed is not None:
+        context.adopt_comment(case.request, case.resumed.record.comment_id)
+    comparison = _compare(context, case)
+    comment = context.gatherer.ask(reporter.begin, report)
+    head = context.gatherer.ask(_head_moved, context, case)
+    deployment = case.resumed.deployment if case.resumed else _record(context, case, comment)
+    moved = head.result()
+    if moved is not None:
+        context.final.set_status(deployment.id, "error", description="The branch moved before anything was changed.")
+        comment.result()
+        return context.refuse(case.request, (moved,), sha=case.sha)
+    opened = context.gatherer.ask(_open, context, case, deployment)
+    reporter.learn(deployment_id=deployment.id, comparison=comparison)
+    known = Known(
+        release=ReleaseId(
+            deployment_id=deployment.id,
+            environment=case.environment.name,
+            sha=case.sha,
+            actor=case.request.actor,
+            tag=f"pr-{case.request.number}" if case.request.number else f"sha-{short(case.sha)}",
+        ),
+        before=case.before,
+    )
+    execution = Execution(
+        case.plan, case.target, known, probe=context.probe, clock=context.clock, on_change=reporter.changed
+    )
+    ended = execution.run()
+    opened.result()
+    return _finish(context, case, reporter, deployment, ended)
+
+
+def _compare(context: Context, case: _Case) -> Future[Comparison | None]:
+    if not case.previous_sha or case.previous_sha == case.sha:
+        return given(None)
+    return context.gatherer.ask(_comparison, context, case.previous_sha, case.sha)
+
+
+def _comparison(context: Context, base: str, head: str) -> Comparison | None:
+    try:
+        return context.github.compare(base, head)
+    except SlipwayError:  # what ships is nice to know; the release does not hang on it
+        return None
+
+
+def _record(context: Context, case: _Case, comment: Future[int]) -> Deployment:
+    """Write the record before the first mutation."""
+    request, run = case.request, context.settings.run
+    record = Record(
+        id=request.id,
+        verb="rollback" if request.command.verb == "rollback" else "deploy",
+        sha=case.sha,
+        actor=request.actor,
+        run_id=run.id,
+        run_attempt=run.attempt,
+        comment_id=comment.result(),
+        pull_request=request.number,
+        reason=request.command.flags.get("reason", ""),
+        plan=tuple(step.id for step in case.plan.steps),
+        before=case.before,
+        before_sha=case.previous_sha,
+    )
+    return context.github.create_deployment(
+        sha=case.sha,
+        environment=case.environment.name,
+        payload=record.to_payload(),
+        description=f"/{record.verb} by {request.actor}",
+        production=case.environment.production,
+    )
+
+
+def _open(context: Context, case: _Case, deployment: Deployment) -> None:
+    """Say that it began; close what an interrupted run left open."""
+    url = context.settings.run.url
+    context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
+    for entry in case.history:
+        if not entry.finished and entry.deployment.id != deployment.id:
+            context.github.set_status(entry.deployment.id, "error", description="Its run ended before it did.")
+
+
+def _head_moved(context: Context, case: _Case) -> Refusal | None:
+    """Read the head again, right before the first mutation."""
+    request, pull = case.request, case.pull
+    if pull is None or pull.merged or request.command.verb != "deploy" or request.trigger != "comment":
+        return None
+    now = context.github.pull_request(pull.number)
+    if now.head_sha == case.sha or now.merged:
+        return None
+    return Refusal(
+        reason=Reason.HEAD_MOVED,
+        sentence=f"The branch moved from `{short(case.sha)}` to `{short(now.head_sha)}` while the gates were asked.",
+        next=f"Look at it; if that is what you mean: `/deploy {case.environment.name} @{short(now.head_sha)}`",
+    )
+
+
+def _finish(context: Context, case: _Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
+    """Write the end everywhere: deployment status, comment, reaction, summary."""
+    serving = _serving_now(case)
+    report = reporter.end(ended, serving, case.environment, behind_by=_behind(context, case))
+    state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
+    status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)
+    context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
+    comment_id = reporter.write_last(report)
+    status.result()
+    decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
+    return reporter.outcome(
+        report,
+        decision=decisions.get(report.state, Decision.FAILED),
+        deployment_id=deployment.id,
+        comment_id=comment_id,
+    )
+
+
+def _close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:
+    context.final.set_status(
+        deployment.id, state, description=description, environment_url=url, log_url=context.settings.run.url
+    )
+
+
+def _serving_now(case: _Case) -> Serving | None:
+    """Ask what serves at the end; None when that cannot be said."""
+    try:
+        return case.target.serving()
+    except SlipwayError:
+        return None
+
+
+def _behind(context: Context, case: _Case) -> int:
+    """Return by how many commits the branch has moved on meanwhile."""
+    if case.pull is None or case.pull.merged or case.request.command.verb != "deploy":
+        return 0
+    try:
+        head = context.github.pull_request(case.pull.number).head_sha
+        return context.github.compare(case.sha, head).ahead_by if head != case.sha else 0
+    except SlipwayError:
+        return 0

@@ -1,0 +1,229 @@
+"""Turns a running release into its report, and keeps comment, summary and outputs in step with it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, Literal
+
+from bot.app.context import Context, Request
+from bot.core.facts import Comparison
+from bot.core.outcome import Decision, Outcome, Reason, ReleaseReport, ServiceLine, StepResult
+from bot.core.plan import Plan, Restore
+from bot.core.planning import title
+from bot.core.record import Entry, usual_seconds
+from bot.core.resolve import Environment
+from bot.core.serving import Serving
+from bot.core.words import short
+from bot.engine.execution import Ended, kind_of
+from bot.engine.live_comment import LiveComment
+from bot.report.comment import release_comment
+from bot.report.summary import job_summary, result_json
+from bot.settings import Settings
+
+
+def release_report(
+    request: Request,
+    *,
+    environment: str,
+    sha: str,
+    previous_sha: str,
+    plan: Plan,
+    before: Serving,
+    history: tuple[Entry, ...],
+    settings: Settings,
+    started: float,
+) -> ReleaseReport:
+    """Return the report of a release that is about to begin."""
+    return ReleaseReport(
+        verb="rollback" if request.command.verb == "rollback" else "deploy",
+        environment=environment,
+        sha=sha,
+        previous_sha=previous_sha,
+        actor=request.actor,
+        state="running",
+        now=started,
+        started=started,
+        steps=tuple(StepResult(id=step.id, kind=kind_of(step), title=title(step)) for step in plan.steps),
+        services=tuple(ServiceLine(service=state.service, before=state.revision) for state in before.services),
+        repository_url=f"{settings.server_url}/{settings.repository}",
+        run_url=settings.run.url,
+        usual_seconds=usual_seconds(history),
+    )
+
+
+class Reporter:
+    """Follows one release. :meth:`changed` may be called from any thread."""
+
+    def __init__(self, context: Context, request: Request, *, started: float) -> None:
+        self.started = started
+        self._context, self._request = context, request
+        self._lock = threading.Lock()
+        self._report: ReleaseReport | None = None
+        self._comparison: Future[Comparison | None] | None = None
+        self._live: LiveComment | None = None
+
+    def begin(self, report: ReleaseReport) -> int:
+        """Make the comment, and follow changes from now on; returns the comment's id (0: nowhere to comment)."""
+        self._report = report
+        comment = self._context.say(self._request, self._render()) if self._request.issue else None
+        if comment is not None:
+            self._live = LiveComment(self._edit, self._render)
+            self._live.start()
+        return comment.id if comment else 0
+
+    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None]) -> None:
+        """Take what is known only after the comment was made."""
+        with self._lock:
+            assert self._report is not None
+            self._report = replace(self._report, deployment_id=deployment_id)
+            self._comparison = comparison
+
+    def changed(self, steps: tuple[StepResult, ...]) -> None:
+        """Take the steps as they stand."""
+        with self._lock:
+            assert self._report is not None
+            self._report = replace(self._report, steps=steps)
+        if self._live is not None:
+            self._live.changed()
+
+    def _render(self) -> str:
+        return release_comment(self._current(), marker=self._context.marker(self._request, self._current().sha))
+
+    def _current(self) -> ReleaseReport:
+        with self._lock:
+            assert self._report is not None
+            report = replace(self._report, now=self._context.clock.now())
+        compared = self._comparison
+        return replace(report, comparison=compared.result()) if compared is not None and compared.done() else report
+
+    def _edit(self, body: str) -> None:
+        self._context.say(self._request, body)
+
+    def end(self, ended: Ended, serving: Serving | None, environment: Environment, *, behind_by: int) -> ReleaseReport:
+        """Return the last report."""
+        if self._comparison is not None:
+            self._comparison.exception()  # wait for it: the end is not hurried
+        report = self._current()
+        jobs = tuple(f"job `{job}` (what it changed in the database stays)" for job in ended.jobs)
+        report = replace(
+            report,
+            state=_state(ended),
+            steps=ended.results,
+            reason=_reason(ended, report.verb),
+            digest=ended.known.artifact.digest if ended.known.artifact else "",
+            services=_services(report.services, ended, serving),
+            url=_url(environment, serving),
+            restored=ended.restored,
+            restore_detail=ended.restore_detail,
+            exposed_seconds=ended.exposed_seconds,
+            not_undone=jobs if ended.failed is not None or ended.cancelled else (),
+            behind_by=behind_by,
+            next=_next(ended, report),
+        )
+        return replace(report, sentence=_sentence(report, ended))
+
+    def write_last(self, report: ReleaseReport) -> int:
+        """Write the last comment and the summary; returns the comment's id."""
+        context, request = self._context, self._request
+        context.summary.append(context.clean(job_summary(report)))
+        body = release_comment(report, marker=context.marker(request, report.sha))
+        if self._live is not None:
+            self._live.finish(body)
+        comment = context.comment_of(request)
+        return comment.id if comment else 0
+
+    def outcome(self, report: ReleaseReport, *, decision: Decision, deployment_id: int, comment_id: int) -> Outcome:
+        """Return the outcome of a release that has ended."""
+        outcome = Outcome(
+            decision=decision,
+            reason=report.reason,
+            environment=report.environment,
+            environments=(report.environment,),
+            sha=report.sha,
+            deployment_id=deployment_id,
+            url=report.url,
+            comment_id=comment_id,
+            exit_code=0 if decision is Decision.RELEASED else 1,
+            message=self._context.clean(report.sentence),
+        )
+        result: dict[str, Any] = _cleaned(result_json(report, outcome), self._context)
+        return replace(outcome, result=result)
+
+
+def _cleaned(value: Any, context: Context) -> Any:
+    if isinstance(value, str):
+        return context.clean(value)
+    if isinstance(value, dict):
+        return {key: _cleaned(item, context) for key, item in value.items()}
+    return [_cleaned(item, context) for item in value] if isinstance(value, list) else value
+
+
+def _state(ended: Ended) -> Literal["released", "failed", "cancelled"]:
+    if ended.cancelled:
+        return "cancelled"
+    return "released" if ended.failed is None else "failed"
+
+
+def _reason(ended: Ended, verb: str) -> Reason:
+    if ended.cancelled or ended.failed is not None:
+        return ended.reason
+    return Reason.ROLLED_BACK if verb == "rollback" else Reason.RELEASED
+
+
+def _sentence(report: ReleaseReport, ended: Ended) -> str:
+    where = f"{short(report.sha)} on {report.environment}"
+    if report.state == "released":
+        return f"{where} is live and verified." if report.verb == "deploy" else f"{where} serves again, verified."
+    ending = {None: "nothing that serves was changed", True: "what served before is back"}.get(
+        ended.restored, "RESTORING FAILED, look at once"
+    )
+    what = "was cancelled" if ended.failed is None else f"failed at “{ended.failed.title}”: {ended.failed.detail}"
+    return f"{where} {what} — {ending}."
+
+
+def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:
+    """Set what serves now beside what served before and what was tried."""
+    released = ended.failed is None and not ended.cancelled
+    goal = next((step.to for step in _restores(ended)), None)
+    found = []
+    for line in lines:
+        state = serving.service(line.service) if serving is not None else None
+        tried = ended.known.handles.get(f"rollout-{line.service}", "")
+        if goal is not None:
+            tried = goal.service(line.service).revision
+        tried = tried.rsplit("/", 1)[-1]
+        now = state.revision if state else ""
+        wanted = tried if released else line.before
+        share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
+        found.append(
+            replace(
+                line,
+                tried=tried,
+                now=now,
+                now_percent=share,
+                url=state.url if state else "",
+                healthy=bool(now) and now == wanted and share == 100,
+            )
+        )
+    return tuple(found)
+
+
+def _restores(ended: Ended) -> tuple[Restore, ...]:
+    return tuple(step for step in ended.plan.steps if isinstance(step, Restore))
+
+
+def _url(environment: Environment, serving: Serving | None) -> str:
+    if environment.url:
+        return environment.url
+    return next((state.url for state in serving.services if state.url), "") if serving else ""
+
+
+def _next(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
+    name = report.environment
+    if ended.failed is None and not ended.cancelled:
+        return (f"/rollback {name}", "/status") if report.verb == "deploy" else ("/status",)
+    if report.verb == "rollback":
+        return (f"/rollback {name}", "/status")
+    return (f"/deploy {name}", "/status")

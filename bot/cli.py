@@ -1,0 +1,220 @@
+"""The command line: wires the adapters, and turns an outcome into outputs, summary, annotations and an exit code.
+
+Heavy libraries are imported in the functions that need them: an ignored comment or ``config check`` pays for none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bot.core.outcome import Decision, Outcome, Reason
+from bot.errors import ConfigError, SlipwayError
+from bot.settings import Settings
+
+if TYPE_CHECKING:
+    from bot.app import Context
+    from bot.core.events import Event
+    from bot.engine.clock import RealClock
+    from bot.github.runner import Commands
+
+EXIT_FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code. Never raises for a fault: this is the only catch-all."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except SlipwayError as error:
+        print(f"slipway: {error.message}", *getattr(error, "problems", ()), error.hint, sep="\n  ", file=sys.stderr)
+        return EXIT_FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slipway", description="Releases an application from its pull requests.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    act = commands.add_parser("act", help="handle the event that the workflow runs for (inside GitHub Actions)")
+    act.set_defaults(run=_act)
+    demo = commands.add_parser("demo", help="run a release on this machine, without any account", add_help=False)
+    demo.add_argument("rest", nargs=argparse.REMAINDER)
+    demo.set_defaults(run=_demo)
+    config = commands.add_parser("config", help="check a configuration, or print its JSON Schema")
+    actions = config.add_subparsers(required=True, metavar="ACTION")
+    check = actions.add_parser("check", help="explain a configuration file, or what is wrong with it")
+    check.add_argument("file", nargs="?", type=Path, default=Path(".github/slipway.yml"))
+    check.set_defaults(run=_config_check)
+    schema = actions.add_parser("schema", help="print the JSON Schema of the configuration")
+    schema.set_defaults(run=_config_schema)
+    return parser
+
+
+# -- act ----------------------------------------------------------------------------------------------------
+def _act(_: argparse.Namespace) -> int:
+    """Handle the event. Whatever happens, the outputs are written and somebody is told."""
+    from bot.github.runner import Commands  # noqa: PLC0415 - as the module says
+
+    runner = Commands(sys.stdout)
+    try:
+        settings = Settings.from_environ(os.environ)
+        for secret in settings.secrets:
+            runner.mask(secret)
+        event = settings.event()
+    except SlipwayError as error:
+        return _report(runner, os.environ, _failed(error))
+    if event is None:
+        return _report(runner, os.environ, Outcome(decision=Decision.IGNORED, reason=Reason.EVENT_NOT_SUPPORTED))
+    return _handle(runner, settings, event)
+
+
+def _handle(runner: Commands, settings: Settings, event: Event) -> int:
+    from bot.app import handle  # noqa: PLC0415
+
+    context = _context(settings, event)
+    try:
+        outcome = handle(event, context)
+    except SlipwayError as error:
+        outcome = _failed(error)
+    except Exception as error:  # noqa: BLE001 - the one catch-all: a bug must not end in silence
+        print(context.clean(traceback.format_exc()), file=sys.stderr)
+        outcome = Outcome(
+            decision=Decision.FAILED,
+            reason=Reason.INTERNAL_ERROR,
+            exit_code=EXIT_FAILED,
+            message=f"{type(error).__name__} in the bot itself; the log has the place.",
+        )
+    finally:
+        context.gatherer.close()
+    return _report(runner, os.environ, replace(outcome, message=context.clean(outcome.message)), context.summary)
+
+
+def _context(settings: Settings, event: Event) -> Context:
+    """Wire the ports."""
+    from bot import targets  # noqa: PLC0415
+    from bot.app import Context  # noqa: PLC0415
+    from bot.core.redaction import Masker  # noqa: PLC0415
+    from bot.engine.clock import RealClock  # noqa: PLC0415
+    from bot.engine.probe import HttpProber  # noqa: PLC0415
+    from bot.github import api, oidc  # noqa: PLC0415
+    from bot.github.retry import Waiting  # noqa: PLC0415
+    from bot.log import configure  # noqa: PLC0415
+
+    clock = RealClock()
+    _listen(clock)
+    masker = Masker(settings.secrets)
+    configure(level=settings.log_level, masker=masker).bind(repository=settings.repository, run=settings.run.id)
+    github = api.connect(
+        token=settings.token,
+        repository=settings.repository,
+        api_url=settings.api_url,
+        graphql_url=settings.graphql_url,
+        waiting=Waiting(stop=clock.stopped),
+    )
+
+    def identity(audience: str) -> str:
+        token = oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
+        masker.add(token)
+        return token
+
+    return Context(
+        settings=settings,
+        github=github,
+        final=github.uninterrupted(),
+        connect=lambda spec: targets.connect(
+            spec, source=github.tarball, environ=os.environ, oidc=identity if settings.oidc_url else None
+        ),
+        probe=HttpProber(),
+        clock=clock,
+        default_branch=event.default_branch,
+        clean=masker.mask,
+    )
+
+
+def _listen(clock: RealClock) -> None:
+    """Take a cancelled workflow's SIGINT and SIGTERM as the wish to stop: what served before is brought back."""
+
+    def stop(_number: int, _frame: object) -> None:
+        clock.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _failed(error: SlipwayError) -> Outcome:
+    reason = Reason(error.reason)
+    decision = Decision.CANCELLED if reason is Reason.CANCELLED else Decision.FAILED
+    lines = [error.message, *(error.problems if isinstance(error, ConfigError) else ()), error.hint]
+    return Outcome(
+        decision=decision, reason=reason, exit_code=EXIT_FAILED, message="\n".join(line for line in lines if line)
+    )
+
+
+def _report(runner: Commands, environ: Mapping[str, str], outcome: Outcome, summary: Sequence[str] = ()) -> int:
+    """Write outputs, summary and annotation; return the exit code."""
+    from bot.github.runner import append_summary, write_outputs  # noqa: PLC0415
+    from bot.report.summary import outputs  # noqa: PLC0415
+
+    if environ.get("GITHUB_OUTPUT"):
+        write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(outcome))
+    shown = list(summary) or ([outcome.message] if outcome.message else [])
+    if environ.get("GITHUB_STEP_SUMMARY") and shown:
+        append_summary(Path(environ["GITHUB_STEP_SUMMARY"]), "\n\n".join(shown))
+    if outcome.exit_code:
+        runner.error(outcome.message or outcome.reason.value, title=f"Slipway: {outcome.reason.value}")
+    else:
+        runner.notice(outcome.message or outcome.reason.value, title=f"Slipway: {outcome.decision.value}")
+    return outcome.exit_code
+
+
+# -- on a person's own machine ------------------------------------------------------------------------------
+def _demo(arguments: argparse.Namespace) -> int:
+    """Start the sandbox as a process of its own: it shares no code with the bot."""
+    command = [sys.executable, "-I", "-m", "bot.sandbox", *arguments.rest]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - our own module, no shell
+
+
+def _config_check(arguments: argparse.Namespace) -> int:
+    """Explain a configuration file."""
+    from bot.core.config_file import load  # noqa: PLC0415
+    from bot.core.resolve import not_yet, roles, target_of  # noqa: PLC0415
+
+    path: Path = arguments.file
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text.") from None
+    config = load(text, file=str(path))
+    print(f"{path} is valid.\n\napp {config.app}")
+    for name, environment in config.environments.items():
+        target = target_of(config, name)
+        print(f"\n{name}: {target.type}" + (", released on push" if environment.on == "push" else ""))
+        for verb, rules in roles(config, name).items():
+            print(f"  /{verb}: {', '.join(rules)}")
+        later = not_yet(config, name)
+        if later:
+            print("  not acted on yet, so a release is refused:", *later, sep="\n    ")
+    return 0
+
+
+def _config_schema(_: argparse.Namespace) -> int:
+    """Print the JSON Schema, as it is committed under docs/."""
+    from bot.core.config import Config  # noqa: PLC0415
+
+    schema = Config.model_json_schema(by_alias=True)
+    print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))
+    return 0
