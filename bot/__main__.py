@@ -1,4 +1,4 @@
-"""``python -I -m bot``. Isolated mode (``-I``) matters: a workspace's own ``bot/`` or ``PYTHONPATH`` would win otherwise."""
+"""``python -I -m bot``. Isolated mode matters: a workspace's own ``bot/`` or ``PYTHONPATH`` would win otherwise."""
 
 from __future__ import annotations
 

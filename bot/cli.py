@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 # -- act ----------------------------------------------------------------------------------------------------
 def _act(_: argparse.Namespace) -> int:
     """Handle the event. Whatever happens, the outputs are written and somebody is told."""
-    from bot.github.runner import Commands  # noqa: PLC0415 - as the module says
+    from bot.github.runner import Commands
 
     runner = Commands(sys.stdout)
     try:
@@ -81,7 +81,7 @@ def _act(_: argparse.Namespace) -> int:
 
 
 def _handle(runner: Commands, settings: Settings, event: Event) -> int:
-    from bot.app import handle  # noqa: PLC0415
+    from bot.app import handle
 
     context = _context(settings, event)
     try:
@@ -103,14 +103,14 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
 
 def _context(settings: Settings, event: Event) -> Context:
     """Wire the ports."""
-    from bot import targets  # noqa: PLC0415
-    from bot.app import Context  # noqa: PLC0415
-    from bot.core.redaction import Masker  # noqa: PLC0415
-    from bot.engine.clock import RealClock  # noqa: PLC0415
-    from bot.engine.probe import HttpProber  # noqa: PLC0415
-    from bot.github import api, oidc  # noqa: PLC0415
-    from bot.github.retry import Waiting  # noqa: PLC0415
-    from bot.log import configure  # noqa: PLC0415
+    from bot import targets
+    from bot.app import Context
+    from bot.core.redaction import Masker
+    from bot.engine.clock import RealClock
+    from bot.engine.probe import HttpProber
+    from bot.github import api, oidc
+    from bot.github.retry import Waiting
+    from bot.log import configure
 
     clock = RealClock()
     _listen(clock)
@@ -164,8 +164,8 @@ def _failed(error: SlipwayError) -> Outcome:
 
 def _report(runner: Commands, environ: Mapping[str, str], outcome: Outcome, summary: Sequence[str] = ()) -> int:
     """Write outputs, summary and annotation; return the exit code."""
-    from bot.github.runner import append_summary, write_outputs  # noqa: PLC0415
-    from bot.report.summary import outputs  # noqa: PLC0415
+    from bot.github.runner import append_summary, write_outputs
+    from bot.report.summary import outputs
 
     if environ.get("GITHUB_OUTPUT"):
         write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(outcome))
@@ -188,8 +188,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _config_check(arguments: argparse.Namespace) -> int:
     """Explain a configuration file."""
-    from bot.core.config_file import load  # noqa: PLC0415
-    from bot.core.resolve import not_yet, roles, target_of  # noqa: PLC0415
+    from bot.core.config_file import load
+    from bot.core.resolve import not_yet, roles, target_of
 
     path: Path = arguments.file
     try:
@@ -213,7 +213,7 @@ def _config_check(arguments: argparse.Namespace) -> int:
 
 def _config_schema(_: argparse.Namespace) -> int:
     """Print the JSON Schema, as it is committed under docs/."""
-    from bot.core.config import Config  # noqa: PLC0415
+    from bot.core.config import Config
 
     schema = Config.model_json_schema(by_alias=True)
     print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))

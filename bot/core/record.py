@@ -1,0 +1,159 @@
+"""The record of releases: what is written into a deployment's payload, and what an environment's deployments tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal, cast
+
+from pydantic import ValidationError
+
+from bot.core.facts import Deployment
+from bot.core.serving import Serving, serving_from_json, serving_to_json
+
+VERSION = 1
+FINAL = frozenset({"success", "failure", "error", "inactive"})
+# A deployment that succeeded becomes `inactive` when a later one succeeds (REST: auto_inactive).
+SUCCEEDED = frozenset({"success", "inactive"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A release as it is written down before its first mutation.
+
+    ``id`` names the command that asked for it (comment and line, push, or run), so that it is known again.
+    ``before`` is the serving state to return to. ``sha`` is the sha released, ``before_sha`` the one that served.
+    """
+
+    id: str
+    verb: Literal["deploy", "rollback"]
+    sha: str
+    actor: str
+    run_id: int
+    run_attempt: int
+    plan: tuple[str, ...]
+    before: Serving
+    before_sha: str = ""
+    comment_id: int = 0
+    pull_request: int = 0
+    reason: str = ""
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the JSON for the deployment's payload."""
+        return {
+            "slipway": VERSION,
+            "id": self.id,
+            "verb": self.verb,
+            "sha": self.sha,
+            "actor": self.actor,
+            "run_id": self.run_id,
+            "run_attempt": self.run_attempt,
+            "comment_id": self.comment_id,
+            "pull_request": self.pull_request,
+            "reason": self.reason,
+            "plan": list(self.plan),
+            "before_sha": self.before_sha,
+            "before": serving_to_json(self.before),
+        }
+
+
+def read_record(deployment: Deployment) -> Record | None:
+    """Read a deployment's payload; None for one that is not ours or cannot be read."""
+    payload = deployment.payload
+    try:
+        if payload.get("slipway") != VERSION:
+            return None
+        verb = payload["verb"]
+        return Record(
+            id=str(payload["id"]),
+            verb=cast(Literal["deploy", "rollback"], verb if verb in {"deploy", "rollback"} else "deploy"),
+            sha=str(payload["sha"]),
+            actor=str(payload["actor"]),
+            run_id=int(payload["run_id"]),
+            run_attempt=int(payload["run_attempt"]),
+            comment_id=int(payload.get("comment_id") or 0),
+            pull_request=int(payload.get("pull_request") or 0),
+            reason=str(payload.get("reason") or ""),
+            plan=tuple(str(step) for step in payload.get("plan", ())),
+            before_sha=str(payload.get("before_sha") or ""),
+            before=serving_from_json(payload.get("before", {})),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A deployment of ours with its record."""
+
+    deployment: Deployment
+    record: Record
+
+    @property
+    def key(self) -> str:
+        """The deployment id in base 36, as revisions are labelled with it."""
+        return base36(self.deployment.id)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has a final status."""
+        return self.deployment.state in FINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it was verified while it served: it has, or once had, the status ``success``."""
+        states = {status.state for status in self.deployment.statuses}
+        return "success" in states or self.deployment.state in SUCCEEDED
+
+
+def base36(number: int) -> str:
+    """Return a number in base 36, lower case."""
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits or "0"
+
+
+def entries(deployments: Iterable[Deployment]) -> tuple[Entry, ...]:
+    """Return our own deployments, newest first as given."""
+    read = ((deployment, read_record(deployment)) for deployment in deployments)
+    return tuple(Entry(deployment=deployment, record=record) for deployment, record in read if record is not None)
+
+
+def by_command(history: Sequence[Entry], command_id: str) -> Entry | None:
+    """Return the newest release that a command asked for."""
+    return next((entry for entry in history if entry.record.id == command_id), None)
+
+
+def serving_entry(history: Sequence[Entry], serving: Serving) -> Entry | None:
+    """Return the release that made what serves now: by the label on the revision, else by the sha on it.
+
+    What serves is asked, not remembered: after a rollback it is not the newest release, and after a change by hand it
+    is none of ours.
+    """
+    labels = [state.labels.get(state.revision, {}) for state in serving.services if state.exists]
+    for name, field in (("slipway-release", "key"), ("slipway-sha", "sha")):
+        wanted = {label[name] for label in labels if label.get(name)}
+        for entry in history:
+            value = entry.key if field == "key" else entry.record.sha
+            if entry.succeeded and entry.record.verb == "deploy" and value in wanted:
+                return entry
+    return None
+
+
+def serving_sha(serving: Serving) -> str:
+    """Return the sha that the revisions which serve are labelled with, ``""`` if they are not, or differ."""
+    shas = {state.labels.get(state.revision, {}).get("slipway-sha", "") for state in serving.services if state.exists}
+    return shas.pop() if len(shas) == 1 else ""
+
+
+def usual_seconds(history: Iterable[Entry]) -> float:
+    """Return the median duration of the successful releases of a history, 0 with fewer than three."""
+    times = []
+    for entry in history:
+        ended = next((status.created_at for status in entry.deployment.statuses if status.state == "success"), None)
+        if ended is not None and entry.record.verb == "deploy":
+            times.append((ended - entry.deployment.created_at).total_seconds())
+    return median(times) if len(times) >= 3 else 0.0
