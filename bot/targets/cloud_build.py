@@ -48,7 +48,7 @@ class Builds:
         request = {"parent": self._google.location, "build": build_request(spec, known.release, source)}
         client = self._google.builds
         operation = change("start the build", lambda: client.create_build(request=request, retry=None, timeout=TIMEOUT))
-        build = operation.metadata.build
+        build = operation.metadata.build if operation.metadata else cloudbuild_v1.Build()  # its tags find it as well
         return Running(handle=build.name, detail="queued", link=build.log_url)
 
     def cancel(self, handle: str, known: Known) -> None:

@@ -10,6 +10,7 @@ found out by observing again, which is the engine's way anyway.
 from __future__ import annotations
 
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 import requests
@@ -76,7 +77,17 @@ def _backoff(error: Exception) -> bool | float:
             return False
         after = getattr(error.response, "headers", {}).get("Retry-After", "")
         return min(float(after), LONGEST_WAIT) if after.isdecimal() else True
-    return isinstance(error, requests.RequestException | TransportError | ParseError)
+    return isinstance(error, requests.RequestException | TransportError) or _is_unreadable(error)
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Whether an answer was no JSON, or JSON of another shape, over which the client libraries stumble themselves."""
+    if isinstance(error, ParseError | ValueError):
+        return True
+    if not isinstance(error, AttributeError | KeyError | TypeError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith(("google.", "proto."))
 
 
 def translate(error: Exception, operation: str) -> Exception:
@@ -93,7 +104,7 @@ def translate(error: Exception, operation: str) -> Exception:
             return AuthError(
                 f"Google Cloud did not accept the credentials to {operation}: {_words(error)}", hint=AUTH_HINT
             )
-        case ParseError() | ValueError():
+        case _ if _is_unreadable(error):
             return UpstreamError(f"Google Cloud gave an unreadable answer to {operation}: {_words(error)}", **known)
         case _:
             return error

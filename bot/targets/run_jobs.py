@@ -48,7 +48,7 @@ class Jobs:
         self._reconcile(step, known)
         client, name = self._google.jobs, self._name(step.job)
         operation = change("run the job", lambda: client.run_job(name=name, retry=None, timeout=TIMEOUT))
-        execution = operation.metadata
+        execution = operation.metadata or run_v2.Execution()  # without it, the labels find the execution
         return Running(handle=execution.name, detail="started", link=execution.log_uri)
 
     def cancel(self, handle: str) -> None:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import NotFound
 
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Source
@@ -53,11 +53,15 @@ def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Uplo
 
 
 def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
+    from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - the client itself is imported late
+
     options: dict[str, Any] = {"content_type": "application/gzip", "if_generation_match": 0, "timeout": _TIMEOUT}
     try:
         blob.upload_from_file(stream, **options)
-    except PreconditionFailed:
-        raise
+    except DataCorruption as error:
+        raise UpstreamError(
+            "The source arrived damaged in Cloud Storage.", service="Cloud Storage", operation="upload the source"
+        ) from error
     except NotFound:
         # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
         # resumable upload is opened by a request without content.

@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+
+from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Verify
+from bot.core.serving import Serving
+from bot.core.target import Diagnosis
+from bot.targets.cloud_logging import first_error
+
+ENTRIES = "/v2/entries:list"
+NAME = "projects/acme/locations/us-central1/builds/b1"
+EXECUTION = "projects/acme/locations/us-central1/jobs/shop-migrate/executions/e1"
+
+
+def entry(index: Any, severity: Any = "DEFAULT", **payload: Any) -> Any:
+    return {
+        "logName": "projects/acme/logs/x",
+        "resource": {"type": "build", "labels": {}},
+        "insertId": str(index),
+        "timestamp": f"2026-01-01T00:00:{index:02d}Z",
+        "severity": severity,
+        **(payload or {"textPayload": f"line {index}"}),
+    }
+
+
+def test_the_last_lines_are_read_oldest_first(wire: Any, make_target: Any, make_spec: Any, known: Any) -> None:
+    newest_first = [
+        entry(4, jsonPayload={"message": "structured"}),
+        entry(3, "ERROR", textPayload="boom\n\ntwo"),
+        entry(
+            2, protoPayload={"@type": "type.googleapis.com/google.cloud.audit.AuditLog", "status": {"message": "audit"}}
+        ),
+        entry(1, jsonPayload={"other": 1}),
+    ]
+    wire.on("POST", "logging", ENTRIES, {"entries": newest_first})
+    found = make_target(make_spec()).diagnose(Build(), known.with_handle("build", NAME))
+    assert found.error == "boom"
+    assert found.tail == ("audit", "boom", "two", "structured")
+    assert found.link.startswith("https://console.cloud.google.com/logs/query;query=resource.type%3D%22build%22")
+    sent = wire.calls[0].body
+    assert 'resource.labels.build_id="b1"' in sent["filter"]
+    assert (sent["orderBy"], sent["resourceNames"], sent["pageSize"]) == ("timestamp desc", ["projects/acme"], 40)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ""),
+        ([("", "fine")], ""),
+        ([("INFO", "x"), ("ERROR", "first"), ("CRITICAL", "second")], "first"),
+        (
+            [("", "ValueError: early"), ("", "  django.db.utils.OperationalError: late"), ("", "bye")],
+            "django.db.utils.OperationalError: late",
+        ),
+        ([("", "Error handling is fine")], ""),
+        ([("", "MyException")], "MyException"),
+    ],
+)
+def test_the_line_that_says_why(lines: Any, expected: Any) -> None:
+    assert first_error(lines) == expected
+
+
+def test_late_lines_are_waited_for(wire: Any, make_target: Any, make_spec: Any, known: Any) -> None:
+    wire.on("POST", "logging", ENTRIES, {}, {}, {"entries": [entry(1)]})
+    found = make_target(make_spec()).diagnose(Build(), known.with_handle("build", NAME))
+    assert found.tail == ("line 1",)
+    assert wire.slept == [0.5, 0.5]
+
+
+def test_no_lines_is_an_empty_diagnosis_after_three_seconds(
+    wire: Any, make_target: Any, make_spec: Any, known: Any
+) -> None:
+    wire.on("POST", "logging", ENTRIES, {})
+    found = make_target(make_spec()).diagnose(Build(), known.with_handle("build", NAME))
+    assert (found.error, found.tail, bool(found.link)) == ("", (), True)
+    assert sum(wire.slept) == 3
+
+
+def test_a_failure_to_read_never_raises(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, api_error: Any
+) -> None:
+    wire.on("POST", "logging", ENTRIES, api_error(403, "PERMISSION_DENIED"))
+    assert make_target(make_spec()).diagnose(Build(), known.with_handle("build", NAME)).tail == ()
+
+
+def test_a_failure_to_find_what_failed_never_raises(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, api_error: Any
+) -> None:
+    wire.on("GET", "cloudbuild", "/v1/projects/acme/locations/us-central1/builds", api_error(403, "PERMISSION_DENIED"))
+    assert make_target(make_spec()).diagnose(Build(), known) == Diagnosis()
+
+
+ERRORS = 'resource.labels.revision_name=("shop-web-0123456-zz") AND severity>=ERROR'
+
+
+@pytest.mark.parametrize(
+    ("step", "handles", "query"),
+    [
+        (
+            RunJob(id="migrate", job="migrate", timeout=1),
+            {"migrate": EXECUTION},
+            'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="e1"',
+        ),
+        (
+            Rollout(id="rollout", service="web", timeout=1),
+            {},
+            'resource.labels.service_name="shop-web" AND resource.labels.revision_name="shop-web-0123456-zz"',
+        ),
+        (Shift(id="shift", services=("web",), percent=100, timeout=1), {}, ERRORS),
+        (Verify(id="verify", phase="live", checks=()), {}, ERRORS),
+        (Restore(id="restore", to=Serving(), timeout=1), {}, ERRORS),
+    ],
+)
+def test_each_step_has_its_log(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, step: Any, handles: Any, query: Any
+) -> None:
+    wire.on("POST", "logging", ENTRIES, {"entries": [entry(1)]})
+    for name, handle in handles.items():
+        known = known.with_handle(name, handle)
+    assert make_target(make_spec()).diagnose(step, known).tail == ("line 1",)
+    assert query in wire.calls[0].body["filter"]
