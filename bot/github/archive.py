@@ -40,7 +40,10 @@ def stream(url: str, *, token: str, waiting: Waiting, what: str) -> Iterator[Ite
 
 
 def _open(session: requests.Session, url: str, token: str, what: str) -> requests.Response:
-    """Follow redirects to the archive. Raises Failed. The addresses carry one-time tokens, so no message names one."""
+    """Follow redirects to the archive. Raises Failed.
+
+    The addresses carry one-time tokens, so no message names one and no cause, which would, is kept.
+    """
     start = origin(url)
     for _ in range(_HOPS):
         headers = {"User-Agent": USER_AGENT, "X-GitHub-Api-Version": API_VERSION, "Accept-Encoding": "identity"}
@@ -50,10 +53,10 @@ def _open(session: requests.Session, url: str, token: str, what: str) -> request
             response = session.get(
                 url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False, auth=_no_netrc
             )
-        except ValueError as error:  # requests parses where a redirect leads even when it does not go there
-            raise Failed(_error(what, "it redirects to an address that is no URL")) from error
-        except requests.RequestException as error:
-            raise Failed(_error(what, "the archive's server could not be reached"), transient=True) from error
+        except ValueError:  # requests parses where a redirect leads even when it does not go there
+            raise Failed(_error(what, "it redirects to an address that is no URL")) from None
+        except requests.RequestException:
+            raise Failed(_error(what, "the archive's server could not be reached"), transient=True) from None
         if response.status_code not in _REDIRECTS:
             return _accept(response, what)
         response.close()
@@ -88,8 +91,8 @@ def _chunks(response: requests.Response, what: str) -> Iterator[bytes]:
                 raise _error(what, "the answer is no gzip archive", response.status_code)
             first = False
             yield chunk
-    except requests.RequestException as error:
-        raise _error(what, "the stream broke off") from error
+    except requests.RequestException:
+        raise _error(what, "the stream broke off") from None
     if first:
         raise _error(what, "the archive is empty", response.status_code)
 

@@ -74,7 +74,7 @@ def graphql_refused(errors: Any, headers: Mapping[str, str], *, what: str, needs
         return Failed(NotFoundError(full, service=SERVICE, operation=what, status=404, hint=_hint(404, needs)))
     # GitHub's own trouble ("Something went wrong while executing your query") comes without a type.
     broken = kinds <= {"", "INTERNAL", "SERVICE_UNAVAILABLE"}
-    return Failed(UpstreamError(full, service=SERVICE, operation=what, status=200), transient=broken, lost=broken)
+    return Failed(UpstreamError(full, service=SERVICE, operation=what, status=200), transient=broken)
 
 
 def _words(text: str) -> str:

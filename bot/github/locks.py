@@ -143,8 +143,7 @@ class Locks:
             try:
                 self._transport.graphql_once(mutation)
             except Failed as failed:
-                # An answer of status 200 that tells of an error is an answer, so nothing was lost.
-                lost = lost or (failed.lost and getattr(failed.error, "status", 0) != 200)
+                lost = lost or failed.lost
                 raise
             return True
 

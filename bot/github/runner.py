@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import TextIO
 
@@ -53,11 +54,8 @@ def append_summary(path: Path, markdown: str, *, limit: int = SUMMARY_LIMIT) -> 
     Raises:
         SettingsError: the file cannot be written.
     """
-    try:
-        room = limit - (path.stat().st_size if path.exists() else 0)
-    except OSError as error:
-        raise SettingsError(f"GITHUB_STEP_SUMMARY cannot be read: {error.strerror}") from error
-    _append(path, cut(markdown.rstrip("\n") + "\n", room), "GITHUB_STEP_SUMMARY")
+    written = path.stat().st_size if path.is_file() else 0
+    _append(path, cut(markdown.rstrip("\n") + "\n", limit - written), "GITHUB_STEP_SUMMARY")
 
 
 def cut(markdown: str, limit: int) -> str:
@@ -165,13 +163,8 @@ def _append(path: Path, text: str, name: str) -> None:
 
 def _fitting(lines: list[str], room: int) -> list[str]:
     """The first lines that fit into ``room`` bytes."""
-    kept: list[str] = []
-    for line in lines:
-        room -= len(line.encode("utf-8", "replace"))
-        if room < 0:
-            break
-        kept.append(line)
-    return kept
+    sizes = accumulate(len(line.encode("utf-8", "replace")) for line in lines)
+    return [line for line, size in zip(lines, sizes, strict=True) if size <= room]
 
 
 def _open_fence(lines: list[str]) -> str:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
@@ -141,8 +142,7 @@ class Transport:
 
     def uninterrupted(self) -> Transport:
         """The same connections, but waits go on when the run is being cancelled: for telling how it ended."""
-        twin = object.__new__(Transport)
-        twin.__dict__.update(self.__dict__)
+        twin = copy(self)
         twin.waiting = replace(self.waiting, stop=None)
         return twin
 
