@@ -38,7 +38,7 @@ class Logging(GoogleService):
         self.clock = clock
         self.ingestion_seconds = 0.0
         self._entries: list[Entry] = []
-        self._entries_lock = threading.Lock()
+        self._entries_lock = threading.Condition()
         self.route("POST", "/v2/entries:list", self._list)
         self.route("POST", "/v2/entries:write", self._write)
         self.route("DELETE", "/v2/projects/{project}/logs/{log}", self._delete)
@@ -55,6 +55,12 @@ class Logging(GoogleService):
         kept = {"timestamp": now, "insertId": uuid.uuid4().hex, **entry, "receiveTimestamp": now}
         with self._entries_lock:
             self._entries.append(kept)
+            self._entries_lock.notify_all()
+
+    def wait_for(self, wanted: Callable[[Entry], bool], timeout: float = 5.0) -> Entry | None:
+        """Return the first entry that is wanted, waiting up to ``timeout`` seconds for it to be written."""
+        with self._entries_lock:
+            return self._entries_lock.wait_for(lambda: next(filter(wanted, self._entries), None), timeout)
 
     # -- handlers -------------------------------------------------------------------------------------------
     def _list(self, request: Request) -> Response:

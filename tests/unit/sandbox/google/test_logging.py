@@ -97,6 +97,14 @@ def test_entries_take_their_time_to_be_seen(logging: Logging, client: Any, clock
     assert len(list(client.list_entries(filter_='textPayload:"late"'))) == 1
 
 
+def test_an_entry_can_be_waited_for(logging: Logging) -> None:
+    assert logging.wait_for(lambda each: True, timeout=0.01) is None
+    logging.sink(entry("here"))
+    found = logging.wait_for(lambda each: each["textPayload"] == "here")
+    assert found is not None
+    assert found["insertId"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -289,3 +289,11 @@ def world(tmp_path: Path, make_image: Callable[..., Image]) -> Iterator[World]:
     assert [wrong for call in run.calls for wrong in misfits(call)] == []
     assert run.unknown == []
     assert logging.unknown == []
+
+
+@pytest.fixture
+def web(world: Any) -> Any:
+    """A public service whose revision web-one has all the traffic."""
+    service = world.create(traffic=[run_v2.TrafficTarget(type_=2, revision="web-one", percent=100)])
+    world.open()
+    return service
