@@ -168,10 +168,8 @@ class Execution:
         state = conditions.SUCCEEDED if ended.good else conditions.FAILED
         now = self.platform.now()
         result: Json = {"status": {"code": 0 if ended.good else 2, "message": ended.message}}
-        if ended.exit_code is not None and ended.exit_code >= 0:
+        if ended.exit_code is not None:
             result["exitCode"] = ended.exit_code
-        elif ended.exit_code is not None:  # "At most one of exit_code or term_signal will be set." (TaskAttemptResult)
-            result["termSignal"] = -ended.exit_code
         task.update(
             reconciling=False, completionTime=now, updateTime=now, observedGeneration="1", lastAttemptResult=result,
             conditions=[self.platform.condition("Completed", state, ended.message, **ended.reasons)],

@@ -155,11 +155,11 @@ class Launcher:
             files=self.files(template, container),
             log=lambda stream, line: self.sink(source.line(stream, line)),
         )
-        try:
-            self._wait_until_started(instance, container["startupProbe"], port, source)
-        except RunError:
-            instance.stop()
-            raise
+        failure = self._wait_until_started(instance, container["startupProbe"], port)
+        if failure is not None:
+            instance.stop()  # first, so that its last lines come before what the platform says about it
+            self.sink(source.system("ERROR", failure.log))
+            raise failure.error
         return instance
 
     def run(self, template: Json, container: Json, image: Image, env: Mapping[str, str], source: LogSource) -> Instance:
@@ -174,8 +174,8 @@ class Launcher:
         )
 
     # -- the startup probe ----------------------------------------------------------------------------------
-    def _wait_until_started(self, instance: Instance, probe: Json, port: int, source: LogSource) -> None:
-        """Probe until it passes.
+    def _wait_until_started(self, instance: Instance, probe: Json, port: int) -> _NotStarted | None:
+        """Probe until it passes; return why the container did not start, or None.
 
         While nothing listens the port is looked at often, up to periodSeconds x failureThreshold in all; an answer that
         fails counts against failureThreshold and the next try comes after periodSeconds.
@@ -184,21 +184,17 @@ class Launcher:
         threshold, period = probe["failureThreshold"], probe["periodSeconds"]
         deadline = time.monotonic() + min(float(threshold * period), self.startup_limit)
         failures = 0
-        while True:
-            verdict = self._probe(instance, probe)
-            if verdict is None:
-                return
+        while (verdict := self._probe(instance, probe)) is not None:
             if not instance.alive():
-                raise self._not_listening(port, source, "the container exited")
+                return _not_listening(port, "the container exited")
             if verdict:  # it answered, and badly
                 failures += 1
                 if failures >= threshold:
-                    raise self._probe_failed(source, probe, port, verdict)
-                self.stopping.wait(period * self.time_scale)
-            else:
-                self.stopping.wait(QUICK)
+                    return _probe_failed(probe, port, verdict)
+            self.stopping.wait(period * self.time_scale if verdict else QUICK)
             if self.stopping.is_set() or time.monotonic() > deadline:
-                raise self._not_listening(port, source, "nothing listens")
+                return _not_listening(port, "nothing listens")
+        return None
 
     @staticmethod
     def _probe(instance: Instance, probe: Json) -> str | None:
@@ -223,36 +219,42 @@ class Launcher:
         # cloud.google.com/run/docs/configuring/healthchecks: any 2xx or 3xx is a success.
         return None if 200 <= status < 400 else f"HTTP status {status}"
 
-    def _not_listening(self, port: int, source: LogSource, why: str) -> RunError:
-        self.sink(
-            source.system(
-                "ERROR",
-                f"Default STARTUP TCP probe failed 1 time consecutively for container on port {port} ({why}). "
-                "The instance was not started.",
-            )
-        )
-        message = (
+
+@dataclass(frozen=True, kw_only=True)
+class _NotStarted:
+    """Why a container did not start: the platform's line in the log, and the failure of the revision."""
+
+    log: str
+    error: RunError
+
+
+def _not_listening(port: int, why: str) -> _NotStarted:
+    return _NotStarted(
+        log=(
+            f"Default STARTUP TCP probe failed 1 time consecutively for container on port {port} ({why}). "
+            "The instance was not started."
+        ),
+        error=_unhealthy(
             "The user-provided container failed to start and listen on the port defined provided by the "
             f"PORT={port} environment variable within the allocated timeout. This can happen when the container port "
             "is misconfigured or if the timeout is too short. The health check timeout can be extended. Logs for this "
             "revision might contain more information."
-        )
-        return _unhealthy(message)
+        ),
+    )
 
-    def _probe_failed(self, source: LogSource, probe: Json, port: int, verdict: str) -> RunError:
-        path = probe.get("httpGet", {}).get("path", "")
-        self.sink(
-            source.system(
-                "ERROR",
-                f"STARTUP HTTP probe failed {probe['failureThreshold']} times consecutively for container on port "
-                f'{port} path "{path}" ({verdict}). The instance was not started.',
-            )
-        )
-        message = (
+
+def _probe_failed(probe: Json, port: int, verdict: str) -> _NotStarted:
+    path = probe.get("httpGet", {}).get("path", "")
+    return _NotStarted(
+        log=(
+            f"STARTUP HTTP probe failed {probe['failureThreshold']} times consecutively for container on port {port} "
+            f'path "{path}" ({verdict}). The instance was not started.'
+        ),
+        error=_unhealthy(
             "The user-provided container failed the configured startup probe checks. "
             "Logs for this revision might contain more information."
-        )
-        return _unhealthy(message)
+        ),
+    )
 
 
 def _unhealthy(message: str) -> RunError:

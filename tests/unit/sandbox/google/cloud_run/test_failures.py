@@ -83,7 +83,8 @@ def test_the_last_words_of_a_crash_are_logged(world: Any, web: Any) -> None:
     (last_words,) = [entry for entry in lines if entry["logName"].endswith("stderr")]
     assert last_words["textPayload"] == "RuntimeError: no database"
     assert last_words["resource"]["type"] == "cloud_run_revision"
-    assert any(entry.get("severity") == "ERROR" and "varlog" in entry["logName"] for entry in lines)
+    assert "varlog%2Fsystem" in lines[-1]["logName"]
+    assert lines[-1]["severity"] == "ERROR"
 
 
 def test_after_a_failure_the_traffic_can_be_set_again(world: Any, web: Any) -> None:
