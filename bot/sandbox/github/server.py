@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bot.sandbox.github import payloads
+from bot.sandbox.github import graphql, payloads
 from bot.sandbox.github.context import Context
 from bot.sandbox.github.git import Git
 from bot.sandbox.github.gitobjects import Person
@@ -64,6 +64,11 @@ class GitHub(Service):
         super().stop()
         for repository in self.repositories.values():
             repository.git.close()
+
+    def warm_up(self) -> None:
+        """Do now what the first GraphQL call and the first identity token would else wait for (about 0.3 s)."""
+        graphql.warm_up()
+        self.oidc.key()
 
     # -- the world ------------------------------------------------------------------------------------------
     def now(self) -> float:

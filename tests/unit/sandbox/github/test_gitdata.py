@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import github as pygithub
 import pytest
+import requests
 
 from bot.sandbox.github.gitobjects import ZEROS
 
@@ -30,6 +32,17 @@ def test_a_lock_is_a_ref_at_a_tag_object_and_its_creation_is_won_once(remote: An
         ["git", f"--git-dir={repo.git.path}", "cat-file", "-p", LOCK], capture_output=True, check=True
     )
     assert real.stdout.endswith(b'\n\n{"run": 1}')
+
+
+def test_of_many_claims_at_once_one_wins(repo: Any) -> None:
+    body = {"ref": LOCK, "sha": repo.resolve("main")}
+    url, headers = f"{repo.api}/git/refs", {"Authorization": "Bearer t-bot"}
+
+    def claim(_: int) -> int:
+        return requests.post(url, json=body, headers=headers, timeout=10).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(claim, range(8))) == [201] + [422] * 7
 
 
 def test_a_ref_is_read_by_its_exact_name_only(remote: Any, repo: Any) -> None:

@@ -121,6 +121,13 @@ def test_everyone_reads_a_public_repository_and_a_private_one_is_closed(call: An
     assert (missing.status_code, missing.json()["message"]) == (404, "nobody is not a user")
 
 
+def test_a_warm_server_answers_the_same(server: Any, call: Any) -> None:
+    server.warm_up()
+    assert call("POST", "/graphql", {"query": "{ rateLimit { limit } }"}).json() == {
+        "data": {"rateLimit": {"limit": 5000}}
+    }
+
+
 def test_a_runs_token_has_no_account_of_its_own(call: Any, client: Any, server: Any) -> None:
     refused = call("GET", "/user")
     assert (refused.status_code, refused.json()["message"]) == (403, "Resource not accessible by integration")
