@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,16 @@ _POLL = 0.5
 _WIDTH = 500  # characters of a line that are kept
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _EXCEPTION = re.compile(r"\w+(\.\w+)*(Error|Exception)(: |$)")
+_SYSTEM = "varlog%2Fsystem"  # the log that Cloud Run itself writes (Cloud Run docs, "Logging": log types)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a log. ``system``: Cloud Run wrote it, not the application."""
+
+    text: str
+    severity: str = ""
+    system: bool = False
 
 
 def of_build(build: str) -> str:
@@ -51,25 +62,35 @@ def diagnose(google: Google, filter_: str) -> Diagnosis:
             lines = _lines(google, filter_)
     except SlipwayError:
         lines = []
-    return Diagnosis(error=first_error(lines), tail=tuple(text for _, text in lines), link=link)
+    return Diagnosis(error=first_error(lines), tail=tuple(line.text for line in lines), link=link)
 
 
-def first_error(lines: Sequence[tuple[str, str]]) -> str:
-    """Return the first line logged as an error, else the last that looks like an exception; ``""`` if none does."""
-    logged = next((text for severity, text in lines if severity in _ERRORS), "")
-    return logged or next((text for _, text in reversed(lines) if _EXCEPTION.match(text.strip())), "").strip()
+def first_error(lines: Sequence[Line]) -> str:
+    """Return the line that says why, ``""`` if none does.
+
+    The application's own words come before the platform's: its first line logged as an error, else its last line that
+    looks like an exception (Python prints that one last), else what Cloud Run says of the container.
+    """
+    own = [line for line in lines if not line.system]
+    logged = (line.text for line in own if line.severity in _ERRORS)
+    raised = (line.text for line in reversed(own) if _EXCEPTION.match(line.text.strip()))
+    platform = (line.text for line in lines if line.system and line.severity in _ERRORS)
+    return next(chain(logged, raised, platform), "").strip()
 
 
-def _lines(google: Google, filter_: str) -> list[tuple[str, str]]:
-    """Return severity and text of the newest lines, oldest first."""
+def _lines(google: Google, filter_: str) -> list[Line]:
+    """Return the newest lines, oldest first."""
 
     def call() -> list[Any]:
         entries = google.logging.list_entries(filter_=filter_, order_by="timestamp desc", page_size=_LINES)
         return list(islice(entries, _LINES))
 
-    entries = reversed(read("read the logs", call))
-    split = [(str(entry.severity or ""), line) for entry in entries for line in _text(entry.payload)]
-    return split[-_LINES:]
+    lines = [
+        Line(severity=str(entry.severity or ""), text=text, system=str(entry.log_name or "").endswith(_SYSTEM))
+        for entry in reversed(read("read the logs", call))
+        for text in _text(entry.payload)
+    ]
+    return lines[-_LINES:]
 
 
 def _text(payload: Any) -> list[str]:

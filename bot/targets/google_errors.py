@@ -9,6 +9,7 @@ found out by observing again, which is the engine's way anyway.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from traceback import walk_tb
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ TIMEOUT = 20.0  # seconds for one call
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds of a Retry-After that is still waited for
 _REPEATED = frozenset({429, 500, 502, 503, 504})
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+: ")  # the library puts the request before the provider's own words
 _MESSAGE = 600  # characters of an upstream message that are kept
 AUTH_HINT = (
     "Give the job `permissions: id-token: write` and set `auth.workload_identity_provider` of the target in "
@@ -140,5 +142,5 @@ def _api_error(error: GoogleAPICallError, operation: str) -> SlipwayError:
 
 def _words(what: object) -> str:
     """Return a message on one line, cut to a bearable length."""
-    text = " ".join(str(what).split())
+    text = _REQUEST.sub("", " ".join(str(what).split()))
     return text if len(text) <= _MESSAGE else text[:_MESSAGE] + "…"

@@ -5,7 +5,7 @@ import pytest
 from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Verify
 from bot.core.serving import Serving
 from bot.core.target import Diagnosis
-from bot.targets.cloud_logging import first_error
+from bot.targets.cloud_logging import Line, first_error
 
 ENTRIES = "/v2/entries:list"
 NAME = "projects/acme/locations/us-central1/builds/b1"
@@ -57,7 +57,7 @@ def test_the_last_lines_are_read_oldest_first(wire: Any, make_target: Any, make_
     ],
 )
 def test_the_line_that_says_why(lines: Any, expected: Any) -> None:
-    assert first_error(lines) == expected
+    assert first_error([Line(severity=severity, text=text) for severity, text in lines]) == expected
 
 
 def test_late_lines_are_waited_for(wire: Any, make_target: Any, make_spec: Any, known: Any) -> None:
@@ -119,3 +119,10 @@ def test_each_step_has_its_log(
         known = known.with_handle(name, handle)
     assert make_target(make_spec()).diagnose(step, known).tail == ("line 1",)
     assert query in wire.calls[0].body["filter"]
+
+
+def test_the_applications_words_come_before_the_platforms() -> None:
+    exited = Line(severity="ERROR", text="Container called exit(1).", system=True)
+    assert first_error([exited]) == "Container called exit(1)."
+    assert first_error([exited, Line(text="KeyError: 'x'")]) == "KeyError: 'x'"
+    assert first_error([Line(severity="ERROR", text="boom"), exited, Line(text="KeyError: 'x'")]) == "boom"
