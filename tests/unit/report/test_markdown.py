@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from bot.core.redaction import MASK, Masker
 from bot.report import markdown
 
 GFM = MarkdownIt("commonmark", {"html": True, "linkify": False}).enable("table").enable("strikethrough")
@@ -250,3 +251,22 @@ def test_a_tail_keeps_the_end_and_says_what_it_left_out() -> None:
     assert markdown.tail(["a", "b\nc", "d"], 2) == "… 2 earlier lines\nc\nd"
     assert markdown.tail(["a", "b"], 2) == "a\nb"
     assert markdown.tail(["x" * 20], 2, width=5) == "…xxxxx"
+
+
+@given(
+    st.text(
+        st.characters(codec="ascii", exclude_categories=["Cc", "Zs"], exclude_characters="*"), min_size=8, max_size=60
+    )
+)
+def test_a_secret_is_masked_after_it_was_escaped_too(secret: str) -> None:
+    masker = Masker([secret])
+    address = f"https://x.example/?q={secret}"
+    for body in (
+        markdown.cell(f"a {secret} b"),
+        markdown.code(f"{secret} b"),
+        markdown.prose(f"a {secret}"),
+        markdown.fence(f"a {secret}"),
+        markdown.html_text(secret),
+        markdown.address(address) or markdown.cell(address),
+    ):
+        assert MASK in masker.mask(body)
