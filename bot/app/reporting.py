@@ -204,7 +204,7 @@ def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | N
                 now=now,
                 now_percent=share,
                 url=state.url if state else "",
-                healthy=bool(now) and now == wanted and share == 100,
+                healthy=now == wanted and (share == 100 or not wanted),
             )
         )
     return tuple(found)

@@ -26,11 +26,13 @@ class Knobs:
 
     ``caller_is_internal`` says whether requests to service URLs come from inside the VPC, which ``ingress`` asks about.
     ``sticky_failure`` keeps a service's terminal condition failed while its newest revision is a failed one, even after
-    an update of its traffic alone went well; whether the live service does so is not documented.
+    an update of its traffic alone went well; whether the live service does so is not documented. ``project_invokers``
+    are members with run.invoker on the whole project: policies are inherited (cloud.google.com/iam/docs/overview).
     """
 
     caller_is_internal: bool = False
     sticky_failure: bool = False
+    project_invokers: frozenset[str] = frozenset()
 
 
 @dataclass(kw_only=True)

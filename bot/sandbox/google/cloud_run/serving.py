@@ -214,4 +214,5 @@ class Site:
         accepted = {self.url, *service.get("customAudiences", []), *([self.address(tag)] if tag else [])}
         if verified is None or verified[1].rstrip("/") not in {each.rstrip("/") for each in accepted}:
             return 401
-        return None if invoker(self.policy(), verified[0]) else 403
+        inherited = self.platform.knobs.project_invokers & verified[0].members
+        return None if inherited or invoker(self.policy(), verified[0]) else 403
