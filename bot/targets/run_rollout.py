@@ -30,9 +30,12 @@ def observe(services: Services, step: Rollout, known: Known) -> Observation:
     service = services.get(key)
     if service is None:
         return Absent()
-    if any(share.tag == known.release.tag and share.revision == name and share.url for share in shares(service)):
-        return Done(handle=name, link=link)
-    return Running(handle=name, detail="its address is being set up", link=link) if service.reconciling else Absent()
+    tagged = [share for share in shares(service) if share.tag == known.release.tag and share.revision == name]
+    if any(share.url for share in tagged) or (tagged and service.default_uri_disabled):
+        return Done(handle=name, link=link)  # with the default URL turned off, tags have none either
+    if service.reconciling or tagged:
+        return Running(handle=name, detail="its address is being set up", link=link)
+    return Absent()
 
 
 def _without_revision(service: run_v2.Service | None, name: str, link: str) -> Observation:

@@ -303,10 +303,8 @@ def test_a_lost_reply_is_found_by_observing(world: World, route: str, step: Step
         target.apply(step, known)
     found, _ = reach(world.connect(), step, known)
     assert isinstance(found, Done)
-    runs = [call for call in world.cloud.services["run"].calls if call.path.endswith(":run")]
-    assert (
-        len(runs) == len({call.path for call in runs}) * (2 if route.startswith("PATCH") else 1) or step is not MIGRATE
-    )
+    if step is MIGRATE:
+        assert len([call for call in world.cloud.services["run"].calls if call.path.endswith(":run")]) == 1
 
 
 def test_other_peoples_tags_survive_a_release_and_its_undoing(world: World) -> None:

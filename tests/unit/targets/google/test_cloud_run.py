@@ -128,6 +128,12 @@ def test_a_check_is_not_a_targets_business(target: Any, known: Any) -> None:
             Running(handle=NEW, detail="its address is being set up"),
         ),
         ([service(OLD_SERVES)], revision(), Absent()),
+        (
+            [service([*OLD_SERVES, target_of(NEW, 0, "pr-7")])],
+            revision(),
+            Running(handle=NEW, detail="its address is being set up"),
+        ),
+        ([service([*OLD_SERVES, target_of(NEW, 0, "pr-7")], defaultUriDisabled=True)], revision(), Done(handle=NEW)),
         ([None], revision(), Absent()),
     ],
 )
