@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -231,14 +232,15 @@ class Service:
                     return fault
         return None
 
+    def _no_route(self, request: Request) -> tuple[Route, dict[str, str]]:
+        self.unknown.append(f"{request.method} {request.path}")
+        raise WireError(404, f"no such route in the sandbox: {request.method} {request.path}", "NOT_FOUND")
+
     def handle(self, request: Request) -> Response:
         """Route one request to its handler and render errors."""
         found = self.find(request.method, request.path)
         try:
-            if found is None:
-                self.unknown.append(f"{request.method} {request.path}")
-                raise WireError(404, f"no such route in the sandbox: {request.method} {request.path}", "NOT_FOUND")
-            route, params = found
+            route, params = found or self._no_route(request)
             bound = Request(**{**request.__dict__, "params": params})
             self.authorize(bound, route)
             return route.handler(bound)
@@ -345,10 +347,8 @@ class _WireHandler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        try:
+        with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
     def _send(self, response: Response, payload: bytes) -> None:
         self.send_response(response.status)
