@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, assert_never
 from urllib.parse import urlsplit
 
 from google.cloud import run_v2
@@ -77,6 +77,8 @@ class CloudRun:
                 return run_shift.observe_restore(self._services, step, known)
             case Verify():
                 raise _not_ours(step)
+            case _:
+                assert_never(step)
 
     def apply(self, step: Step, known: Known) -> Running | Done:
         """Start a step."""
@@ -93,6 +95,8 @@ class CloudRun:
                 return run_shift.apply_restore(self._services, step, known)
             case Verify():
                 raise _not_ours(step)
+            case _:
+                assert_never(step)
 
     def cancel(self, step: Step, known: Known) -> None:
         """Stop the release's own build or execution; other steps end by themselves."""
@@ -181,6 +185,8 @@ class CloudRun:
                 return cloud_logging.of_revision(name, revision_name(name, known.release))
             case Shift() | Verify() | Restore():
                 return self._any_revision(known)
+            case _:
+                assert_never(step)
 
     def _any_revision(self, known: Known) -> str:
         """Return the filter for the errors of all of the release's revisions: a failed check names no service."""

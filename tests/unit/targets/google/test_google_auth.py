@@ -4,6 +4,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.core.config import Auth
 from bot.errors import AuthError, SettingsError, UpstreamError
@@ -213,3 +215,26 @@ def test_other_endpoints_are_refused(value: Any) -> None:
 )
 def test_loopback(url: Any, expected: Any) -> None:
     assert is_loopback(url) is expected
+
+
+def test_a_service_accounts_key_works_as_google_auth_finds_it(
+    make: Any, wire: Any, sts: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    info = {
+        "type": "service_account",
+        "project_id": "acme",
+        "client_email": EMAIL,
+        "private_key_id": "1",
+        "private_key": key.private_bytes(*form).decode(),
+        "token_uri": "http://127.0.0.1:1/oauth/token",
+    }
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(info))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    token = id_token(wire, 3600)
+    wire.mock.post(info["token_uri"], json={"id_token": token})
+    google = make(GOOGLE_APPLICATION_CREDENTIALS=str(file))
+    assert google.login.access.service_account_email == EMAIL
+    assert google.identity.token("https://web") == token

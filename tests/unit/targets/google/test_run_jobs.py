@@ -77,6 +77,18 @@ def test_a_job_that_is_missing_is_created(wire: Any, target: Any, known: Any, ap
     assert created.body["template"]["template"]["timeout"] == "600s"
 
 
+def test_a_job_that_is_as_declared_is_not_written_again(wire: Any, target: Any, known: Any, api_error: Any) -> None:
+    def as_created(call: Any) -> Any:
+        return job(template=wire.made("POST", JOBS)[0].body["template"])
+
+    wire.on("GET", "run", JOB, api_error(404, "NOT_FOUND"), as_created)
+    wire.on("POST", "run", JOBS, OPERATION)
+    wire.on("POST", "run", f"{JOB}:run", OPERATION)
+    target.apply(STEP, known)
+    target.apply(STEP, known)
+    assert not wire.made("PATCH", JOB)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
