@@ -83,11 +83,11 @@ def read_event(environ: Mapping[str, str]) -> Any:
 def allowed_bots(environ: Mapping[str, str]) -> frozenset[int]:
     """Return the ids of the bots whose comments count; what is no id is left out with a warning."""
     ids = set()
-    for word in environ.get("SLIPWAY_ALLOWED_BOTS", "").split(","):
-        if word.strip().isdecimal():
+    for word in environ.get("SLIPWAY_ALLOWED_BOTS", "").replace(",", " ").split():
+        if word.isascii() and word.isdecimal():
             ids.add(int(word))
-        elif word.strip():
-            _annotate("warning", "Slipway: allowed-bots", f"{word.strip()!r} is not a numeric user id.")
+        else:
+            _annotate("warning", "Slipway: allowed-bots", f"{word!r} is not a numeric user id.")
     return frozenset(ids)
 
 
