@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -15,20 +16,27 @@ Kind = Literal["cloud_run", "heroku"]
 
 
 def connect(
-    spec: Spec, *, source: Source, environ: Mapping[str, str], oidc: Callable[[str], str] | None = None
+    spec: Spec,
+    *,
+    source: Source,
+    environ: Mapping[str, str],
+    oidc: Callable[[str], str] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Target:
     """Return the adapter of a target. Makes no call yet.
 
     ``source`` streams the tarball of a sha, ``environ`` holds endpoints and credentials, ``oidc`` gives the run's
-    OIDC token for an audience (None: the run has none). Raises SettingsError for an endpoint that is not allowed.
+    OIDC token for an audience (None: the run has none). ``sleep`` waits some seconds inside a step; it raises
+    CancelledError to end the wait when the run was asked to stop. Raises SettingsError for an endpoint that is not
+    allowed.
     """
     match spec:
         case CloudRunSpec():
             cloud_run = importlib.import_module("bot.targets.cloud_run")
-            target: Target = cloud_run.connect(spec, source=source, environ=environ, oidc=oidc)
+            target: Target = cloud_run.connect(spec, source=source, environ=environ, oidc=oidc, sleep=sleep)
         case HerokuSpec():
             heroku = importlib.import_module("bot.targets.heroku")
-            target = heroku.connect(spec, source=source, environ=environ, oidc=oidc)
+            target = heroku.connect(spec, source=source, environ=environ, oidc=oidc, sleep=sleep)
         case _:
             assert_never(spec)
     return target

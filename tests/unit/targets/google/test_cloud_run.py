@@ -7,6 +7,7 @@ import pytest
 from bot.core.config import Scale, ServiceConfig
 from bot.core.plan import Restore, Rollout, Shift, Verify
 from bot.core.serving import ServiceState, Serving, TrafficShare
+from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Done, Exposure, Running, Traits
 from bot.errors import ConflictError, NotFoundError, SettingsError, UpstreamError
 from bot.targets import connect, warm
@@ -493,6 +494,12 @@ def test_connecting_makes_no_call(make_spec: Any, environ: Any) -> None:
     plain = {"CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN": "http://run.example"}
     with pytest.raises(SettingsError, match="CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"):
         connect(make_spec(), source=source, environ=plain)
+
+
+def test_the_other_target_is_connected_the_same_way(environ: Any) -> None:
+    source: Any = None
+    spec = HerokuSpec(environment="staging", repository="octo/shop", app="shop")
+    assert connect(spec, source=source, environ=environ).traits.kind == "heroku"
 
 
 def test_warming_imports_the_clients() -> None:
