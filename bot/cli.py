@@ -17,14 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.core.outcome import Decision, Outcome, Reason
 from bot.errors import ConfigError, SlipwayError
 from bot.settings import Settings
 
 if TYPE_CHECKING:
     from bot.app import Context
     from bot.core.events import Event
+    from bot.core.outcome import Outcome
+    from bot.core.ports import GitHub
     from bot.engine.clock import RealClock
+    from bot.engine.gathering import Gatherer
+    from bot.github.api import Api
     from bot.github.runner import Commands
 
 EXIT_FAILED = 1
@@ -76,14 +79,39 @@ def _act(_: argparse.Namespace) -> int:
     except SlipwayError as error:
         return _report(runner, os.environ, _failed(error))
     if event is None:
-        return _report(runner, os.environ, Outcome(decision=Decision.IGNORED, reason=Reason.EVENT_NOT_SUPPORTED))
+        return _report(runner, os.environ, _unsupported())
     return _handle(runner, settings, event)
 
 
 def _handle(runner: Commands, settings: Settings, event: Event) -> int:
-    from bot.app import handle
+    """Ask GitHub what any answer will need, import the rest while it answers, and handle the event."""
+    from bot.engine.clock import RealClock
+    from bot.engine.gathering import Gatherer
+    from bot.github import api
+    from bot.github.retry import Waiting
 
-    context = _context(settings, event)
+    clock, gatherer = RealClock(), Gatherer()
+    _listen(clock)
+    github = api.connect(
+        token=settings.token,
+        repository=settings.repository,
+        api_url=settings.api_url,
+        graphql_url=settings.graphql_url,
+        waiting=Waiting(stop=clock.stopped),
+    )
+    _ask_early(gatherer, github, settings, event)
+    context = _context(settings, event, clock, gatherer, github)
+    try:
+        outcome = _outcome(event, context)
+    finally:
+        gatherer.close()
+    return _report(runner, os.environ, outcome, context.summary)
+
+
+def _outcome(event: Event, context: Context) -> Outcome:
+    from bot.app import handle
+    from bot.core.outcome import Decision, Outcome, Reason
+
     try:
         outcome = handle(event, context)
     except SlipwayError as error:
@@ -96,33 +124,33 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
             exit_code=EXIT_FAILED,
             message=f"{type(error).__name__} in the bot itself; the log has the place.",
         )
-    finally:
-        context.gatherer.close()
-    return _report(runner, os.environ, replace(outcome, message=context.clean(outcome.message)), context.summary)
+    return replace(outcome, message=context.clean(outcome.message))
 
 
-def _context(settings: Settings, event: Event) -> Context:
+def _ask_early(gatherer: Gatherer, github: GitHub, settings: Settings, event: Event) -> None:
+    """Ask for what every answer needs, before the libraries that judge it are imported."""
+    from bot.core.events import CommentEvent
+
+    gatherer.once(github.file, settings.config_path, event.default_branch)
+    if isinstance(event, CommentEvent):
+        gatherer.once(github.permission, event.author)
+        if event.is_pull_request:
+            gatherer.once(github.pull_request, event.number)
+    else:
+        gatherer.once(github.permission, event.actor)
+
+
+def _context(settings: Settings, event: Event, clock: RealClock, gatherer: Gatherer, github: Api) -> Context:
     """Wire the ports."""
     from bot import targets
     from bot.app import Context
     from bot.core.redaction import Masker
-    from bot.engine.clock import RealClock
     from bot.engine.probe import HttpProber
-    from bot.github import api, oidc
-    from bot.github.retry import Waiting
+    from bot.github import oidc
     from bot.log import configure
 
-    clock = RealClock()
-    _listen(clock)
     masker = Masker(settings.secrets)
     configure(level=settings.log_level, masker=masker).bind(repository=settings.repository, run=settings.run.id)
-    github = api.connect(
-        token=settings.token,
-        repository=settings.repository,
-        api_url=settings.api_url,
-        graphql_url=settings.graphql_url,
-        waiting=Waiting(stop=clock.stopped),
-    )
 
     def identity(audience: str) -> str:
         token = oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
@@ -140,6 +168,7 @@ def _context(settings: Settings, event: Event) -> Context:
         clock=clock,
         default_branch=event.default_branch,
         clean=masker.mask,
+        gatherer=gatherer,
     )
 
 
@@ -153,7 +182,15 @@ def _listen(clock: RealClock) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
+def _unsupported() -> Outcome:
+    from bot.core.outcome import Decision, Outcome, Reason
+
+    return Outcome(decision=Decision.IGNORED, reason=Reason.EVENT_NOT_SUPPORTED)
+
+
 def _failed(error: SlipwayError) -> Outcome:
+    from bot.core.outcome import Decision, Outcome, Reason
+
     reason = Reason(error.reason)
     decision = Decision.CANCELLED if reason is Reason.CANCELLED else Decision.FAILED
     lines = [error.message, *(error.problems if isinstance(error, ConfigError) else ()), error.hint]

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from bot.core.commands import Command, Misread
 from bot.core.events import CommentEvent, Event
@@ -71,17 +71,13 @@ class Context:
     clean: Callable[[str], str]
     summary: list[str] = field(default_factory=list)
     gatherer: Gatherer = field(default_factory=Gatherer)
-    _asked: dict[Hashable, Future[Any]] = field(default_factory=dict)
     _comments: dict[str, CommentRef] = field(default_factory=dict)
     _first: Request | None = None
 
     # -- reading --------------------------------------------------------------------------------------------
     def ask(self, read: Callable[..., T], *args: Hashable) -> Future[T]:
         """Ask for something once; later askers get the same answer."""
-        key = (getattr(read, "__name__", ""), *args)
-        if key not in self._asked:
-            self._asked[key] = self.gatherer.ask(read, *args)
-        return cast("Future[T]", self._asked[key])
+        return self.gatherer.once(read, *args)
 
     def prefetch(self, requests: tuple[Request, ...]) -> None:
         """Ask for everything that the first answer will depend on, at once."""

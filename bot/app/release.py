@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.app.context import Context, Request
+from bot.app.facts import gather, resolve_sha
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord, PullRequest
@@ -17,14 +17,14 @@ from bot.core.plan import Plan
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts, judge, locked
 from bot.core.record import Entry, Record, by_command, entries, serving_entry, serving_sha
-from bot.core.resolve import Environment, resolve, wants_pyproject
+from bot.core.resolve import Environment
 from bot.core.serving import Serving
 from bot.core.target import Known, ReleaseId, Target
 from bot.core.words import short
 from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
-from bot.errors import NotFoundError, SlipwayError
+from bot.errors import SlipwayError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,6 @@ class _Case:
     target: Target
     before: Serving
     history: tuple[Entry, ...]
-    lock: Lock | None
-    lock_alive: bool
     plan: Plan
     previous_sha: str
     pull: PullRequest | None
@@ -54,25 +52,20 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     pull = context.pull_request(request.number).result() if request.number else None
     if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
         return context.refuse(request, (NOT_A_PULL_REQUEST,))
-    sha = _sha(context, request, pull)
+    sha = resolve_sha(context, request, pull)
     if isinstance(sha, Refusal):
         return context.refuse(request, (sha,))
-    history = context.deployments(request.command.environment)
-    facts, serving = _gather(context, config, request, pull, sha)
+    facts, target = gather(context, config, request, pull, sha)
     refusals = judge(facts)
-    past = entries(history.result())
-    done = by_command(past, request.id)
+    history = entries(context.deployments(request.command.environment).result())
+    done = by_command(history, request.id)
     if done is not None and done.succeeded:
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
     if context.settings.phase == "command":
         return _ready(request, sha)
-    target, before = serving.result()
-    case = _case(facts, request, target, before, past, pull)
-    if isinstance(case, Refusal):
-        return context.refuse(request, (case,))
-    return _carry_out(context, case)
+    return _holding(context, facts, request, target, history)
 
 
 NOT_A_PULL_REQUEST = Refusal(
@@ -82,129 +75,6 @@ NOT_A_PULL_REQUEST = Refusal(
 )
 
 
-# -- facts --------------------------------------------------------------------------------------------------
-def _sha(context: Context, request: Request, pull: PullRequest | None) -> str | Refusal:
-    """Resolve the commit that is meant, once."""
-    if pull is not None:
-        sha = pull.merge_sha if pull.merged else pull.head_sha
-        pinned = context.settings.pinned_sha if context.settings.phase == "release" else ""
-        if pinned and not sha.startswith(pinned):
-            return Refusal(
-                reason=Reason.HEAD_MOVED,
-                sentence=f"The branch moved from `{short(pinned)}` to `{short(sha)}` after the command was accepted.",
-                next=f"Look at it; if that is what you mean: `/deploy {request.command.environment} @{short(sha)}`",
-            )
-        return sha
-    if request.command.verb == "rollback":
-        return request.sha
-    if len(request.sha) == 40:
-        return request.sha
-    try:
-        return context.github.commit(request.sha or context.default_branch).sha
-    except NotFoundError:
-        return Refusal(
-            reason=Reason.SHA_UNKNOWN,
-            sentence=f"There is no commit `{short(request.sha)}` in this repository.",
-            next="Give a sha of it, 7 to 40 hex digits.",
-        )
-
-
-def _gather(
-    context: Context, config: Config, request: Request, pull: PullRequest | None, sha: str
-) -> tuple[Facts, Future[tuple[Target, Serving]]]:
-    """Ask for everything at once: GitHub's evidence, and what serves now."""
-    github, name = context.github, request.command.environment
-    gates = config.environments[name].gates or config.gates
-    deploying = request.command.verb == "deploy"
-    version = context.ask(_version, context, sha) if deploying and _uses_version(context) else given("")
-    recipe = (
-        context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
-    )
-    environment = context.gatherer.ask(_resolve, context, config, name, sha, version, recipe)
-    releasing = context.settings.phase != "command"
-    serving = context.gatherer.ask(_observe, context, environment) if releasing else _never()
-    pushed = _pushed_at(context, request, pull, sha)
-    required = given(gates.required_checks)
-    if deploying and gates.required_checks == "branch":
-        required = context.gatherer.ask(github.required_checks, context.default_branch)
-    checks = context.gatherer.ask(github.checks, sha) if deploying and gates.required_checks else given(())
-    lock = context.lock(name).result()
-    alive = _lock_alive(context, lock)
-    names = required.result()
-    facts = Facts(
-        trigger=request.trigger,
-        command=request.command,
-        environment=environment.result(),
-        sha=sha,
-        default_branch=context.default_branch,
-        pull_request=pull,
-        commented_at=request.commented_at,
-        head_pushed_at=pushed.result(),
-        checks=checks.result(),
-        required=names if isinstance(names, tuple) else (),
-        lock=lock,
-        lock_alive=alive,
-    )
-    return facts, serving
-
-
-def _pushed_at(context: Context, request: Request, pull: PullRequest | None, sha: str) -> Future[datetime | None]:
-    """Ask when the head was pushed, where that has to be known: it was not named, and it can move."""
-    if pull is None or pull.merged or pull.from_fork or request.command.sha or request.command.verb != "deploy":
-        return given(None)
-    return context.gatherer.ask(context.github.pushed_at, pull.head_ref, sha)
-
-
-def _uses_version(context: Context) -> bool:
-    return wants_pyproject(context.config_text().result() or "")
-
-
-def _version(context: Context, sha: str) -> str:
-    """Read the project's version at a sha. Text of the pull request, and nothing is done with it but to show it."""
-    text = context.github.file("pyproject.toml", sha)
-    try:
-        project = tomllib.loads(text or "").get("project", {})
-        return str(project.get("version", "")) or short(sha)
-    except (tomllib.TOMLDecodeError, AttributeError):
-        return short(sha)
-
-
-def _resolve(
-    context: Context, config: Config, name: str, sha: str, version: Future[str], recipe: Future[str | None]
-) -> Environment:
-    return resolve(
-        config,
-        name,
-        repository=context.settings.repository,
-        sha=sha,
-        variables=context.settings.variables,
-        version=version.result(),
-        cloudbuild_yaml=recipe.result(),
-    )
-
-
-def _observe(context: Context, environment: Future[Environment]) -> tuple[Target, Serving]:
-    target = context.connect(environment.result().spec)
-    return target, target.serving()
-
-
-def _never() -> Future[tuple[Target, Serving]]:
-    """Return what the command job must not ask for: it has no cloud rights."""
-    future: Future[tuple[Target, Serving]] = Future()
-    future.cancel()
-    return future
-
-
-def _lock_alive(context: Context, lock: Lock | None) -> bool:
-    """Whether the lock's owner still runs. This very run is another attempt, or a lost reply: not somebody else."""
-    if lock is None or lock.record is None:
-        return True
-    record, run = lock.record, context.settings.run
-    if record.run_id == run.id:
-        return False
-    return context.github.run_alive(record.run_id, record.run_attempt)
-
-
 # -- decisions ----------------------------------------------------------------------------------------------
 def _case(
     facts: Facts,
@@ -212,7 +82,6 @@ def _case(
     target: Target,
     before: Serving,
     past: tuple[Entry, ...],
-    pull: PullRequest | None,
 ) -> _Case | Refusal:
     environment = facts.environment
     interrupted = next((entry for entry in past if not entry.finished), None)
@@ -237,11 +106,9 @@ def _case(
         target=target,
         before=before,
         history=past,
-        lock=facts.lock,
-        lock_alive=facts.lock_alive,
         plan=plan,
         previous_sha=previous_sha,
-        pull=pull,
+        pull=facts.pull_request,
         resumed=resumed,
     )
 
@@ -278,35 +145,38 @@ def _already_done(request: Request, done: Entry) -> Outcome:
 
 
 # -- carrying out -------------------------------------------------------------------------------------------
-def _carry_out(context: Context, case: _Case) -> Outcome:
-    lock = _take_lock(context, case)
+def _holding(
+    context: Context, facts: Facts, request: Request, target: Future[Target], history: tuple[Entry, ...]
+) -> Outcome:
+    """Take the environment's lock, and release under it: what serves is asked while nobody else may change it."""
+    lock = _take_lock(context, facts, request)
     if isinstance(lock, Refusal):
-        return context.refuse(case.request, (lock,), sha=case.sha)
+        return context.refuse(request, (lock,), sha=facts.sha)
     try:
+        connected = target.result()
+        case = _case(facts, request, connected, connected.serving(), history)
+        if isinstance(case, Refusal):
+            return context.refuse(request, (case,))
         return _locked(context, case)
     finally:
         with suppress(SlipwayError):  # the next command reaps it: this run will be over
             context.final.release_lock(lock)
 
 
-def _take_lock(context: Context, case: _Case) -> Lock | Refusal:
-    request, run = case.request, context.settings.run
+def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refusal:
+    name, run = facts.environment.name, context.settings.run
     record = LockRecord(
-        environment=case.environment.name,
+        environment=name,
         run_id=run.id,
         run_attempt=run.attempt,
         actor=request.actor,
         pull_request=request.number or None,
-        sha=case.sha,
+        sha=facts.sha,
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
     )
-    ours, held = acquire(context.github, record, seen=case.lock, seen_alive=case.lock_alive)
-    return ours if ours is not None else locked(case.environment.name, held or _unknown(case))
-
-
-def _unknown(case: _Case) -> Lock:
-    return Lock(environment=case.environment.name, oid="", record=None)
+    ours, held = acquire(context.github, record, seen=facts.lock, seen_alive=facts.lock_alive)
+    return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
 def _locked(context: Context, case: _Case) -> Outcome:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -14,10 +14,18 @@ class Gatherer:
 
     def __init__(self, threads: int = 16) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read")
+        self._asked: dict[Hashable, Future[Any]] = {}
 
     def ask(self, read: Callable[..., T], *args: Any) -> Future[T]:
         """Start a read."""
         return self._pool.submit(read, *args)
+
+    def once(self, read: Callable[..., T], *args: Hashable) -> Future[T]:
+        """Start a read that has not been asked for yet; later askers get the same answer."""
+        key = (getattr(read, "__name__", repr(read)), *args)
+        if key not in self._asked:
+            self._asked[key] = self.ask(read, *args)
+        return cast("Future[T]", self._asked[key])
 
     def close(self) -> None:
         """Let the threads go; reads that nobody waits for end by their own timeouts."""

@@ -1,0 +1,137 @@
+"""The facts of a release: everything that its gates and its record want to know, asked for at once."""
+
+from __future__ import annotations
+
+import tomllib
+from concurrent.futures import Future
+from datetime import datetime
+
+from bot.app.context import Context, Request
+from bot.core.config import Config
+from bot.core.facts import Lock, PullRequest
+from bot.core.outcome import Reason, Refusal
+from bot.core.policy import Facts
+from bot.core.resolve import Environment, resolve, wants_pyproject
+from bot.core.target import Target
+from bot.core.words import short
+from bot.engine.gathering import known as given
+from bot.errors import NotFoundError
+
+
+def resolve_sha(context: Context, request: Request, pull: PullRequest | None) -> str | Refusal:
+    """Resolve the commit that is meant, once."""
+    if pull is not None:
+        sha = pull.merge_sha if pull.merged else pull.head_sha
+        pinned = context.settings.pinned_sha if context.settings.phase == "release" else ""
+        if pinned and not sha.startswith(pinned):
+            return Refusal(
+                reason=Reason.HEAD_MOVED,
+                sentence=f"The branch moved from `{short(pinned)}` to `{short(sha)}` after the command was accepted.",
+                next=f"Look at it; if that is what you mean: `/deploy {request.command.environment} @{short(sha)}`",
+            )
+        return sha
+    if len(request.sha) == 40:
+        return request.sha
+    try:
+        return context.github.commit(request.sha or context.default_branch).sha
+    except NotFoundError:
+        return Refusal(
+            reason=Reason.SHA_UNKNOWN,
+            sentence=f"There is no commit `{short(request.sha)}` in this repository.",
+            next="Give a sha of it, 7 to 40 hex digits.",
+        )
+
+
+def gather(
+    context: Context, config: Config, request: Request, pull: PullRequest | None, sha: str
+) -> tuple[Facts, Future[Target]]:
+    """Ask for everything at once, and have the target connected meanwhile (its libraries are heavy)."""
+    github, name = context.github, request.command.environment
+    gates = config.environments[name].gates or config.gates
+    deploying = request.command.verb == "deploy"
+    version = context.ask(_version, context, sha) if deploying and _uses_version(context) else given("")
+    recipe = (
+        context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
+    )
+    environment = context.gatherer.ask(_resolve, context, config, name, sha, version, recipe)
+    releasing = context.settings.phase != "command"
+    target = context.gatherer.ask(_connect, context, environment) if releasing else _never()
+    pushed = _pushed_at(context, request, pull, sha)
+    required = given(gates.required_checks)
+    if deploying and gates.required_checks == "branch":
+        required = context.gatherer.ask(github.required_checks, context.default_branch)
+    checks = context.gatherer.ask(github.checks, sha) if deploying and gates.required_checks else given(())
+    lock = context.lock(name).result()
+    alive = _lock_alive(context, lock)
+    names = required.result()
+    facts = Facts(
+        trigger=request.trigger,
+        command=request.command,
+        environment=environment.result(),
+        sha=sha,
+        default_branch=context.default_branch,
+        pull_request=pull,
+        commented_at=request.commented_at,
+        head_pushed_at=pushed.result(),
+        checks=checks.result(),
+        required=names if isinstance(names, tuple) else (),
+        lock=lock,
+        lock_alive=alive,
+    )
+    return facts, target
+
+
+def _pushed_at(context: Context, request: Request, pull: PullRequest | None, sha: str) -> Future[datetime | None]:
+    """Ask when the head was pushed, where that has to be known: it was not named, and it can move."""
+    if pull is None or pull.merged or pull.from_fork or request.command.sha or request.command.verb != "deploy":
+        return given(None)
+    return context.gatherer.ask(context.github.pushed_at, pull.head_ref, sha)
+
+
+def _uses_version(context: Context) -> bool:
+    return wants_pyproject(context.config_text().result() or "")
+
+
+def _version(context: Context, sha: str) -> str:
+    """Read the project's version at a sha. Text of the pull request, and nothing is done with it but to show it."""
+    text = context.github.file("pyproject.toml", sha)
+    try:
+        project = tomllib.loads(text or "").get("project", {})
+        return str(project.get("version", "")) or short(sha)
+    except (tomllib.TOMLDecodeError, AttributeError):
+        return short(sha)
+
+
+def _resolve(
+    context: Context, config: Config, name: str, sha: str, version: Future[str], recipe: Future[str | None]
+) -> Environment:
+    return resolve(
+        config,
+        name,
+        repository=context.settings.repository,
+        sha=sha,
+        variables=context.settings.variables,
+        version=version.result(),
+        cloudbuild_yaml=recipe.result(),
+    )
+
+
+def _connect(context: Context, environment: Future[Environment]) -> Target:
+    return context.connect(environment.result().spec)
+
+
+def _never() -> Future[Target]:
+    """Return what the command job must not ask for: it has no cloud rights."""
+    future: Future[Target] = Future()
+    future.cancel()
+    return future
+
+
+def _lock_alive(context: Context, lock: Lock | None) -> bool:
+    """Whether the lock's owner still runs. This very run is another attempt, or a lost reply: not somebody else."""
+    if lock is None or lock.record is None:
+        return True
+    record, run = lock.record, context.settings.run
+    if record.run_id == run.id:
+        return False
+    return context.github.run_alive(record.run_id, record.run_attempt)
