@@ -33,7 +33,6 @@ _BACKSLASH = re.compile(r"([\\`*\[\]~])|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "$": "&#36;"})
 # `$` begins mathematics on GitHub.
 _AUTOMATIC = re.compile(r"@|#(?=\d)|GH-(?=\d)|:(?=//)|www(?=\.)|(?:mailto|xmpp):", re.IGNORECASE)
-_COMMAND = re.compile(r"/(?=[a-z])", re.IGNORECASE)
 _COMMAND_LINE = re.compile(r"^(?=/[a-z][a-z-]*(?:\s|$))", re.IGNORECASE | re.MULTILINE)
 _BLOCK_START = re.compile(r"^(?:([#+=-])|(\d+)([.)]))")
 _SPAN = re.compile(r"(`[^`\n]+`)")
@@ -56,7 +55,7 @@ def cell(text: str, limit: int = 300) -> str:
     flat = _BACKSLASH.sub(r"\\\g<0>", _inert(one_line(text, limit)).translate(_ENTITIES))
     # At the start of a line these would begin a heading, a list or a bot's command.
     flat = _BLOCK_START.sub(lambda found: f"{found[2] or ''}\\{found[1] or found[3]}", flat)
-    return _COMMAND.sub("&#47;", flat, count=1) if flat.startswith("/") else flat
+    return f"&#47;{flat[1:]}" if flat.startswith("/") else flat
 
 
 def code(text: str, limit: int = 300) -> str:

@@ -255,10 +255,11 @@ def test_a_tail_keeps_the_end_and_says_what_it_left_out() -> None:
 
 @given(
     st.text(
-        st.characters(codec="ascii", exclude_categories=["Cc", "Zs"], exclude_characters="*"), min_size=8, max_size=60
+        st.characters(codec="ascii", exclude_categories=["Cc", "Zs"], exclude_characters="*`"), min_size=8, max_size=60
     )
 )
 def test_a_secret_is_masked_after_it_was_escaped_too(secret: str) -> None:
+    # But for one with backticks, which `prose` takes for code: values are masked before they are rendered.
     masker = Masker([secret])
     address = f"https://x.example/?q={secret}"
     for body in (
