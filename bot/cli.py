@@ -167,7 +167,7 @@ def _context(settings: Settings, event: Event, clock: RealClock, gatherer: Gathe
         probe=HttpProber(),
         clock=clock,
         default_branch=event.default_branch,
-        clean=masker.mask,
+        masker=masker,
         gatherer=gatherer,
     )
 

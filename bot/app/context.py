@@ -15,6 +15,7 @@ from bot.core.facts import CommentRef, Deployment, Lock, Permission, PullRequest
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
 from bot.core.ports import GitHub
+from bot.core.redaction import Masker
 from bot.core.spec import Spec
 from bot.core.target import Target
 from bot.engine.clock import Clock
@@ -57,7 +58,7 @@ class Request:
 class Context:
     """The ports and what was read through them. One for each event.
 
-    ``connect`` gives the target of a spec (its libraries are imported then), ``clean`` takes secrets out of a text.
+    ``connect`` gives the target of a spec (its libraries are imported then), ``masker`` takes secrets out of what is told.
     ``summary`` collects what goes to the job summary.
     """
 
@@ -68,11 +69,15 @@ class Context:
     probe: Prober
     clock: Clock
     default_branch: str
-    clean: Callable[[str], str]
+    masker: Masker
     summary: list[str] = field(default_factory=list)
     gatherer: Gatherer = field(default_factory=Gatherer)
     _comments: dict[str, CommentRef] = field(default_factory=dict)
     _first: Request | None = None
+
+    def clean(self, text: str) -> str:
+        """Take secrets out of a text."""
+        return self.masker.mask(text)
 
     # -- reading --------------------------------------------------------------------------------------------
     def ask(self, read: Callable[..., T], *args: Hashable) -> Future[T]:

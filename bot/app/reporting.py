@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Literal
 
+import structlog
+
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
 from bot.core.outcome import Decision, Outcome, Reason, ReleaseReport, ServiceLine, StepResult
@@ -84,7 +86,11 @@ class Reporter:
         """Take the steps as they stand."""
         with self._lock:
             assert self._report is not None
+            before = {step.id: step.state for step in self._report.steps}
             self._report = replace(self._report, steps=steps)
+        for step in steps:
+            if step.state != before.get(step.id, "waiting"):
+                _log().info("step", step=step.id, state=step.state, detail=step.detail, link=step.link)
         if self._live is not None:
             self._live.changed()
 
@@ -96,7 +102,8 @@ class Reporter:
             assert self._report is not None
             report = replace(self._report, now=self._context.clock.now())
         compared = self._comparison
-        return replace(report, comparison=compared.result()) if compared is not None and compared.done() else report
+        report = replace(report, comparison=compared.result()) if compared is not None and compared.done() else report
+        return self._context.masker.mask_all(report)  # before it is rendered: a secret cut in two is none any more
 
     def _edit(self, body: str) -> None:
         self._context.say(self._request, body)
@@ -122,7 +129,7 @@ class Reporter:
             behind_by=behind_by,
             next=_next(ended, report),
         )
-        return replace(report, sentence=_sentence(report, ended))
+        return self._context.masker.mask_all(replace(report, sentence=_sentence(report, ended)))
 
     def write_last(self, report: ReleaseReport) -> int:
         """Write the last comment and the summary; returns the comment's id."""
@@ -148,16 +155,11 @@ class Reporter:
             exit_code=0 if decision is Decision.RELEASED else 1,
             message=self._context.clean(report.sentence),
         )
-        result: dict[str, Any] = _cleaned(result_json(report, outcome), self._context)
-        return replace(outcome, result=result)
+        return replace(outcome, result=self._context.masker.mask_all(result_json(report, outcome)))
 
 
-def _cleaned(value: Any, context: Context) -> Any:
-    if isinstance(value, str):
-        return context.clean(value)
-    if isinstance(value, dict):
-        return {key: _cleaned(item, context) for key, item in value.items()}
-    return [_cleaned(item, context) for item in value] if isinstance(value, list) else value
+def _log() -> Any:
+    return structlog.get_logger()
 
 
 def _state(ended: Ended) -> Literal["released", "failed", "cancelled"]:
