@@ -20,7 +20,7 @@ from bot.targets.cloud_build_request import Upload
 from bot.targets.google import Google
 from bot.targets.google_errors import change, read
 
-CHUNK = 8 << 20  # bytes of one part of the upload; a multiple of 256 KiB, as resumable uploads demand
+CHUNK = 2 << 20  # bytes of one part of the upload; a multiple of 256 KiB, as resumable uploads demand
 _TIMEOUT = 60.0  # seconds for one part
 _HEAD = 1 << 20  # bytes of archive in which the first file's header must come
 _FOLDER = "slipway-folder"
