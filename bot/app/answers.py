@@ -94,7 +94,7 @@ def _row(
     history = entries(deployments)
     asked = isinstance(serving, Serving)
     current = serving_entry(history, serving) if isinstance(serving, Serving) else _last_success(history)
-    lines = _lines(serving) if isinstance(serving, Serving) else ()
+    lines = _lines(serving) if isinstance(serving, Serving) and serving.exists else ()
     sha = (serving_sha(serving) if isinstance(serving, Serving) else "") or (current.record.sha if current else "")
     url = config.environments[name].url or next((line.url for line in lines if line.url), "")
     return EnvironmentStatus(

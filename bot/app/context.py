@@ -58,8 +58,8 @@ class Request:
 class Context:
     """The ports and what was read through them. One for each event.
 
-    ``connect`` gives the target of a spec (its libraries are imported then), ``masker`` takes secrets out of what is told.
-    ``summary`` collects what goes to the job summary.
+    ``connect`` gives the target of a spec (its libraries are imported then), ``masker`` takes secrets out of what is
+    told. ``summary`` collects what goes to the job summary.
     """
 
     settings: Settings
