@@ -14,8 +14,8 @@ from bot.engine.clock import Clock
 from bot.errors import CancelledError, ConflictError, UpstreamError
 
 Applied = Build | RunJob | Rollout | Shift | Restore
-FIRST_POLL = 0.25  # seconds; grows to LAST_POLL, so the bot knows of an end at most half a second late in the mean
-LAST_POLL = 1.0
+FIRST_POLL = 0.25  # seconds; grows to LAST_POLL: the bot knows of an end less than half a second late in the mean
+LAST_POLL = 0.8
 SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists are eventually consistent)
 APPLIES = 3  # how often a step is applied at most, when replies are lost
 FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter
