@@ -84,7 +84,7 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed and size, and renew the table in docs/performance.md."""
     prepare(session, "dev")
-    session.run("python", "-m", "pytest", "tests/bench", *session.posargs)
+    session.run("python", "tests/bench/bench.py", "--write", *session.posargs)
 
 
 @nox.session
