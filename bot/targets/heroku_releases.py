@@ -17,6 +17,7 @@ from bot.targets.heroku_build import Builds
 from bot.targets.heroku_model import SERVICE, Dyno, Formation, Marks, Release
 
 LOOKED_AT = 50  # newest releases that are looked at
+_STAY = 3.0  # seconds that new code has to stay up: a server may bind its port first and then fail to load the app
 _UP = frozenset({"up", "idle"})  # an Eco dyno that sleeps is idle
 
 A = TypeVar("A")
@@ -28,6 +29,7 @@ class Releases:
 
     def __init__(self, platform: Platform, app: str, builds: Builds) -> None:
         self._platform, self._app, self._builds = platform, app, builds
+        self._up_since: dict[str, float] = {}  # release id -> when all its dynos were first seen up
 
     def newest(self) -> list[Release]:
         """Return the newest releases, newest first."""
@@ -51,7 +53,7 @@ class Releases:
         if newest.status == "pending":
             return self._phase(newest)
         if current is not None and current.slug_id == slug:
-            return self._started(current)
+            return self._settled(current)
         if newest.status != "succeeded":
             return Broken(handle=newest.name, detail=_failed(newest, current), link=self.link(newest))
         if current is not None and current.version > newest.version:
@@ -139,6 +141,16 @@ class Releases:
 
     def _formation(self) -> list[Formation]:
         return self._platform.get("get the formation", list[Formation], "apps", self._app, "formation")
+
+    def _settled(self, release: Release) -> Done | Broken | Running:
+        """Ask whether every dyno has been up for a while."""
+        started = self._started(release)
+        if not isinstance(started, Done):
+            return started
+        now = self._platform.clock()
+        if now - self._up_since.setdefault(release.id, now) >= _STAY:
+            return started
+        return Running(handle=started.handle, detail=f"{started.detail}: staying up?", link=started.link)
 
     def _started(self, release: Release) -> Done | Broken | Running:
         """Ask whether every dyno of the formation runs a release. One-off dynos are of no process type of it."""

@@ -20,6 +20,15 @@ APP = {"web_url": "https://shop.example/", "maintenance": False}
 WEB = [{"type": "web", "quantity": 1}, {"type": "worker", "quantity": 0}]
 
 
+def seen_again(wire: Any, target: HerokuApp, known: Known) -> Any:
+    """Observe a rollout twice, three seconds apart."""
+    first = target.observe(ROLLOUT, known)
+    assert isinstance(first, Running)
+    assert first.detail.endswith(": staying up?")
+    wire.now += 3.0
+    return target.observe(ROLLOUT, known)
+
+
 def page(version: int) -> str:
     return f"https://dashboard.heroku.com/apps/shop-staging/activity/releases/r{version}"
 
@@ -101,8 +110,12 @@ def test_a_rollout_waits_for_the_release_phase_and_the_dynos(
         Running(detail="v44 takes its place", handle="v44", link=page(44)),
         Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44)),
         Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44)),
-        Done(detail="v44 (web 1/1)", handle="v44", link=page(44)),
+        Running(detail="v44 (web 1/1): staying up?", handle="v44", link=page(44)),
     ]
+    wire.now += 2.9
+    assert target.observe(ROLLOUT, built) == Running(detail="v44 (web 1/1): staying up?", handle="v44", link=page(44))
+    wire.now += 0.1
+    assert target.observe(ROLLOUT, built) == Done(detail="v44 (web 1/1)", handle="v44", link=page(44))
     assert wire.made("GET", "/releases")[0].headers["Range"] == "version ..; order=desc,max=50;"
     assert target.apply(ROLLOUT, built) == Running(detail="waiting for the release")
     assert {call.method for call in wire.calls} == {"GET"}
@@ -132,11 +145,20 @@ def test_a_crashed_dyno_breaks_a_rollout(
     assert target.observe(ROLLOUT, built) == Broken(handle="v44", detail=words, link=page(44))
 
 
+def test_a_dyno_that_crashes_after_it_was_up_breaks_a_rollout(
+    wire: Any, target: HerokuApp, built: Known, make_release: Any
+) -> None:
+    wire.on("GET", "/releases", [make_release(44, "slug-new", current=True)])
+    wire.on("GET", "/formation", WEB)
+    wire.on("GET", "/dynos", [dyno("web.1", "up", 44)], [dyno("web.1", "crashed", 44)])
+    assert isinstance(seen_again(wire, target, built), Broken)
+
+
 def test_an_app_scaled_to_nothing_is_rolled_out(wire: Any, target: HerokuApp, built: Known, make_release: Any) -> None:
     wire.on("GET", "/releases", [make_release(44, "slug-new", current=True)])
     wire.on("GET", "/formation", [])
     wire.on("GET", "/dynos", [])
-    assert target.observe(ROLLOUT, built) == Done(handle="v44", detail="v44 (no dynos)", link=page(44))
+    assert seen_again(wire, target, built) == Done(handle="v44", detail="v44 (no dynos)", link=page(44))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +187,7 @@ def test_new_config_vars_of_somebody_do_not_break_a_rollout(
     wire.on("GET", "/releases", [make_release(45, "slug-new", current=True), make_release(44, "slug-new")])
     wire.on("GET", "/formation", WEB)
     wire.on("GET", "/dynos", [dyno("web.1", "up", 45)])
-    assert target.observe(ROLLOUT, built) == Done(handle="v45", detail="v45 (web 1/1)", link=page(45))
+    assert seen_again(wire, target, built) == Done(handle="v45", detail="v45 (web 1/1)", link=page(45))
 
 
 # -- the way back --------------------------------------------------------------------------------------------
