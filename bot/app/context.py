@@ -54,7 +54,7 @@ class Request:
         return replace(self, id=request_id, command=replace(self.command, environment=name))
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)  # equal to itself alone, so that reads can be keyed by it
 class Context:
     """The ports and what was read through them. One for each event.
 
