@@ -10,14 +10,18 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from bot.core.words import nearest
 
 MAX_COMMANDS = 5
 MAX_BODY = 65_536  # GitHub's own limit on a comment; anything longer did not come from it
+MAX_LINES = 5_000  # likewise: a comment of short hostile lines costs most
+MAX_PARAGRAPH = 16_384  # reading hostile Markdown takes up to 25 µs a character, and no paragraph of people is so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,16 +160,16 @@ def parse_comment(body: str) -> tuple[Command | Misread, ...]:
 
 def parse_line(text: str, *, line: int = 1) -> Command | Misread | None:
     """Read one line that begins with ``/``; None when it is no command of ours (paths are common in prose)."""
-    text = _heal(text.strip())
+    text = text.strip()
     match = re.match(r"/([A-Za-z]+)(?=\s|@|$)", text)
     if match is None:
         return None
-    name = match[1].lower()
+    name, rest = match[1].lower(), _heal(text[match.end() :])
+    text = match[0] + rest
     if name not in REGISTRY:
         guess = None if name in RESERVED else nearest(name, REGISTRY, distance=2 if len(name) > 4 else 1)
         if guess is None:
             return None
-        rest = text[match.end() :]
         return Misread(
             text=text,
             sentence=f"There is no command `{name}`.",
@@ -174,7 +178,7 @@ def parse_line(text: str, *, line: int = 1) -> Command | Misread | None:
             line=line,
         )
     try:
-        words = shlex.split(text[match.end() :])
+        words = shlex.split(rest)
     except ValueError as error:
         return Misread(text=text, sentence=f"The quotes are not closed: {error}.", line=line)
     return _bind(REGISTRY[name], words, text, line)
@@ -228,13 +232,47 @@ def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
 
 
 _QUOTES = str.maketrans(
-    {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u00a0": " "},
+    {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'"}
+    | dict.fromkeys(map(chr, (0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF)), ""),
 )
 
 
 def _heal(text: str) -> str:
-    """Undo what phones do to commands: curly quotes, dashes for ``--``, a non-breaking space."""
-    return re.sub(r"(?<=\s)[\u2013\u2014](?=\w)", "--", text.translate(_QUOTES))
+    """Undo what phones and copying do to commands: curly quotes, dashes for ``--``, odd and invisible spaces."""
+    text = re.sub(r"\s", " ", text.translate(_QUOTES))
+    return re.sub(r"(?<=\s)[\u2013\u2014](?=\w)", "--", text)
+
+
+_CONTAINERS = frozenset(
+    f"{name}_{end}"
+    for name in ("blockquote", "bullet_list", "ordered_list", "heading", "table")
+    for end in ("open", "close")
+)
+_SLASH = "line_slash"
+_BEGINS = re.compile(r"[^\S\n]*/")
+_CANDIDATE = re.compile(r"(?m)^[^\S\n]*/[A-Za-z]")
+
+
+def _line_slash(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls its rules so
+    """Inline rule: give a ``/`` that begins a source line a token of its own, which knows its place."""
+    before = state.pos - 1
+    while before >= 0 and state.src[before] in " \t":
+        before -= 1
+    match = _BEGINS.match(state.src, state.pos) if before < 0 or state.src[before] == "\n" else None
+    if match is None or match.end() > state.posMax:
+        return False
+    if not silent:
+        token = state.push(_SLASH, "", 0)
+        token.meta = {"at": match.end() - 1}
+    state.pos = match.end()
+    return True
+
+
+def _markdown() -> MarkdownIt:
+    """Return GitHub's blocks; paragraphs are read only where a command may be, as that is what takes the time."""
+    markdown = MarkdownIt("commonmark").enable("table").disable("inline")
+    markdown.inline.ruler.before("text", _SLASH, _line_slash)
+    return markdown
 
 
 def _command_lines(body: str) -> Iterator[tuple[int, str]]:
@@ -243,45 +281,33 @@ def _command_lines(body: str) -> Iterator[tuple[int, str]]:
     CommonMark decides: fences, indented and inline code, quotes and HTML never count (bors-ng#173, packit#1025).
     List items do not either: a list of commands is a description.
     """
-    if "/" not in body:
+    body = body.replace("\r\n", "\n").replace("\r", "\n")
+    if not _CANDIDATE.search(body) or body.count("\n") > MAX_LINES:
         return
-    lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    depth = 0
-    for token in MarkdownIt("commonmark").parse("\n".join(lines)):
+    markdown, depth = _markdown(), 0
+    references: dict[str, Any] = {}
+    for token in markdown.parse(body, references):
         if token.type in _CONTAINERS:
             depth += token.nesting
-        elif token.type == "inline" and depth == 0 and token.map:
-            yield from _plain_lines(token, lines)
+        elif token.type == "inline" and depth == 0 and token.map and len(token.content) <= MAX_PARAGRAPH:
+            yield from _plain_lines(markdown, token, references, body)
 
 
-_CONTAINERS = frozenset(
-    f"{name}_{end}" for name in ("blockquote", "bullet_list", "ordered_list", "heading") for end in ("open", "close")
-)
-
-
-def _plain_lines(token: Token, lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the source lines of a paragraph whose first character is a plain ``/``."""
-    assert token.map is not None
-    first = token.map[0]
-    rendered = _leading_text(token)
-    for offset, leading in enumerate(rendered):
-        source = lines[first + offset].strip() if first + offset < len(lines) else ""
-        if leading and source.startswith("/"):
-            yield first + offset + 1, source
-
-
-def _leading_text(token: Token) -> list[bool]:
-    """Return for each source line of a paragraph whether it begins in plain text (not inside code, HTML or a link)."""
-    plain, at_start = [], True
-    for child in token.children or []:
-        if child.type in {"softbreak", "hardbreak"}:
-            if at_start:
-                plain.append(False)
-            at_start = True
-            continue
-        newlines = child.content.count("\n") if child.type in {"code_inline", "html_inline"} else 0
-        if at_start:
-            plain.append(child.type == "text" and child.level == 0)
-            at_start = False
-        plain.extend([False] * newlines)
-    return plain
+def _plain_lines(
+    markdown: MarkdownIt, paragraph: Token, references: dict[str, Any], body: str
+) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a paragraph that begin with ``/`` in plain text: not in code, HTML, emphasis or a link."""
+    text = paragraph.content
+    if not _CANDIDATE.search(text):
+        return
+    assert paragraph.map is not None
+    first = paragraph.map[0] + 1
+    lines = body.split("\n")
+    while not lines[first - 1].strip():  # a line of no-break spaces is part of a paragraph, but not of its content
+        first += 1
+    tokens: list[Token] = []
+    markdown.inline.parse(text, markdown, references, tokens)
+    for token in tokens:
+        if token.type == _SLASH and token.level == 0:
+            at = token.meta["at"]
+            yield first + text.count("\n", 0, at), text[at:].split("\n", 1)[0].strip()

@@ -27,7 +27,8 @@ def distance(one: str, other: str) -> int:
 def nearest(name: str, names: Iterable[str], *, distance: int = 2) -> str | None:
     """Return the valid name nearest to a mistyped one, None when none is within ``distance`` edits."""
     measure = _distance_of
-    ranked = sorted((measure(name, candidate), candidate) for candidate in names)
+    close = (candidate for candidate in names if abs(len(candidate) - len(name)) <= distance)
+    ranked = sorted((measure(name, candidate), candidate) for candidate in close)
     return ranked[0][1] if ranked and ranked[0][0] <= distance else None
 
 
