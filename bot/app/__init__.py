@@ -5,6 +5,8 @@ What may be decided from values is decided in :mod:`bot.core`; this package asks
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.app.answers import answer_help, answer_status
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
@@ -62,15 +64,15 @@ def handle(event: Event, context: Context) -> Outcome:
 
 def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Outcome:
     """Run the commands in order, up to the first that is not carried out; return how that ended."""
-    outcome = _one(context, config, requests[0])
-    ready: list[str] = []
-    for request in requests[1:]:
-        if outcome.decision in {Decision.REFUSED, Decision.FAILED, Decision.CANCELLED}:
-            return outcome
-        ready += outcome.environments
-        outcome = _one(context, config, request)
-    names = tuple(dict.fromkeys([*ready, *outcome.environments]))
-    return outcome if not ready else Outcome(**{**outcome.__dict__, "environments": names})
+    outcomes: list[Outcome] = []
+    for request in requests:
+        outcomes.append(_one(context, config, request))
+        if outcomes[-1].decision in {Decision.REFUSED, Decision.FAILED, Decision.CANCELLED}:
+            break
+    names = tuple(dict.fromkeys(name for outcome in outcomes for name in outcome.environments))
+    # The release job is started for what was let through, whatever became of the commands after it.
+    said = next((outcome for outcome in outcomes if outcome.decision is Decision.RELEASE), outcomes[-1])
+    return replace(said, environments=names)
 
 
 def _one(context: Context, config: Config, request: Request) -> Outcome:

@@ -89,11 +89,11 @@ def expand(requests: tuple[Request, ...], config: Config, settings: Settings) ->
     for request in requests:
         if request.trigger == "push":
             names = [name for name, environment in config.environments.items() if environment.on == "push"]
-            if settings.phase == "release":
-                names = [name for name in names if name == settings.environment]
             expanded += [request.for_environment(name) for name in names]
         elif REGISTRY[request.command.verb].needs_environment and not request.command.environment:
             expanded.append(request.for_environment(config.default_environment or ""))
         else:
             expanded.append(request)
+    if settings.phase == "release" and settings.environment:  # each environment has a job of its own
+        expanded = [item for item in expanded if item.command.environment == settings.environment]
     return tuple(expanded)
