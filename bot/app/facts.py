@@ -22,7 +22,8 @@ def resolve_sha(context: Context, request: Request, pull: PullRequest | None) ->
     """Resolve the commit that is meant, once."""
     if pull is not None:
         sha = pull.merge_sha if pull.merged else pull.head_sha
-        pinned = context.settings.pinned_sha if context.settings.phase == "release" else ""
+        binding = context.settings.phase == "release" and request.command.verb == "deploy"
+        pinned = context.settings.pinned_sha if binding else ""
         if pinned and not sha.startswith(pinned):
             return Refusal(
                 reason=Reason.HEAD_MOVED,
@@ -30,7 +31,7 @@ def resolve_sha(context: Context, request: Request, pull: PullRequest | None) ->
                 next=f"Look at it; if that is what you mean: `/deploy {request.command.environment} @{short(sha)}`",
             )
         return sha
-    if len(request.sha) == 40:
+    if len(request.sha) == 40 and not context.settings.pinned_sha:  # the event's own; one that was typed may not be
         return request.sha
     try:
         return context.github.commit(request.sha or context.default_branch).sha
@@ -114,6 +115,12 @@ def _resolve(
         version=version.result(),
         cloudbuild_yaml=recipe.result(),
     )
+
+
+def resolved_at(context: Context, config: Config, request: Request, sha: str) -> Environment:
+    """Return the request's environment as it is for another sha: its checks then expect that one."""
+    version = _version(context, sha) if _uses_version(context) else ""
+    return _resolve(context, config, request.command.environment, sha, given(version), given(None))
 
 
 def _connect(context: Context, environment: Future[Environment]) -> Target:

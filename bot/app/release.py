@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.app.context import Context, Request
-from bot.app.facts import gather, resolve_sha
+from bot.app.context import HISTORY, Context, Request
+from bot.app.decision import Case, decide
+from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
-from bot.core.facts import Comparison, Deployment, Lock, LockRecord, PullRequest
+from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
-from bot.core.plan import Plan
-from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts, judge, locked
-from bot.core.record import Entry, Record, by_command, entries, serving_entry, serving_sha
+from bot.core.record import Entry, Record, by_command, entries
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
 from bot.core.target import Known, ReleaseId, Target
@@ -25,22 +24,6 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """A release that is decided on: everything that carrying it out needs."""
-
-    request: Request
-    environment: Environment
-    sha: str
-    target: Target
-    before: Serving
-    history: tuple[Entry, ...]
-    plan: Plan
-    previous_sha: str
-    pull: PullRequest | None
-    resumed: Entry | None = None
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -65,7 +48,11 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
     if context.settings.phase == "command":
         return _ready(request, sha)
-    return _holding(context, facts, request, target, history)
+
+    def environment_at(other: str) -> Environment:
+        return resolved_at(context, config, request, other)
+
+    return _holding(context, facts, request, target, history, environment_at)
 
 
 NOT_A_PULL_REQUEST = Refusal(
@@ -73,58 +60,6 @@ NOT_A_PULL_REQUEST = Refusal(
     sentence="This is an issue: there is no branch to deploy here.",
     next="Comment on a pull request.",
 )
-
-
-# -- decisions ----------------------------------------------------------------------------------------------
-def _case(
-    facts: Facts,
-    request: Request,
-    target: Target,
-    before: Serving,
-    past: tuple[Entry, ...],
-) -> _Case | Refusal:
-    environment = facts.environment
-    interrupted = next((entry for entry in past if not entry.finished), None)
-    current = serving_entry(past, before)
-    if interrupted is not None and interrupted.record.before.exists:
-        # What serves now may be what the interrupted release left: its own record says what served before it.
-        before = interrupted.record.before
-    resumed = interrupted if interrupted is not None and interrupted.record.id == request.id else None
-    previous_sha = serving_sha(before) or (current.record.sha if current else "")
-    sha = facts.sha
-    if request.command.verb == "rollback":
-        if current is None or not current.record.before.exists:
-            return _nothing_to_go_back_to(environment.name, current)
-        plan = plan_rollback(environment, current.record.before)
-        sha = current.record.before_sha or serving_sha(current.record.before) or current.record.sha
-    else:
-        plan = plan_release(environment, target.traits)
-    return _Case(
-        request=request,
-        environment=environment,
-        sha=sha,
-        target=target,
-        before=before,
-        history=past,
-        plan=plan,
-        previous_sha=previous_sha,
-        pull=facts.pull_request,
-        resumed=resumed,
-    )
-
-
-def _nothing_to_go_back_to(name: str, current: Entry | None) -> Refusal:
-    if current is None:
-        return Refusal(
-            reason=Reason.NOTHING_TO_ROLL_BACK_TO,
-            sentence=f"What serves on `{name}` was not released from here: there is no record of what was before.",
-            next=f"Release a known good commit: `/deploy {name}` on its pull request",
-        )
-    return Refusal(
-        reason=Reason.NOTHING_TO_ROLL_BACK_TO,
-        sentence=f"`{short(current.record.sha)}` was the first release on `{name}`: nothing served before it.",
-        next=f"Release a mended commit: `/deploy {name}`",
-    )
 
 
 def _ready(request: Request, sha: str) -> Outcome:
@@ -146,7 +81,12 @@ def _already_done(request: Request, done: Entry) -> Outcome:
 
 # -- carrying out -------------------------------------------------------------------------------------------
 def _holding(
-    context: Context, facts: Facts, request: Request, target: Future[Target], history: tuple[Entry, ...]
+    context: Context,
+    facts: Facts,
+    request: Request,
+    target: Future[Target],
+    history: tuple[Entry, ...],
+    environment_at: Callable[[str], Environment],
 ) -> Outcome:
     """Take the environment's lock, and release under it: what serves is asked while nobody else may change it."""
     lock = _take_lock(context, facts, request)
@@ -154,7 +94,10 @@ def _holding(
         return context.refuse(request, (lock,), sha=facts.sha)
     try:
         connected = target.result()
-        case = _case(facts, request, connected, connected.serving(), history)
+        if history and not history[0].finished:
+            # It may have ended between being read and our having the lock; then it is no interrupted one.
+            history = entries(context.github.deployments(facts.environment.name, HISTORY))
+        case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
         if isinstance(case, Refusal):
             return context.refuse(request, (case,))
         return _locked(context, case)
@@ -179,7 +122,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
     return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
-def _locked(context: Context, case: _Case) -> Outcome:
+def _locked(context: Context, case: Case) -> Outcome:
     """Everything that happens while the environment is ours."""
     reporter = Reporter(context, case.request, started=context.clock.now())
     report = release_report(
@@ -224,7 +167,7 @@ def _locked(context: Context, case: _Case) -> Outcome:
     return _finish(context, case, reporter, deployment, ended)
 
 
-def _compare(context: Context, case: _Case) -> Future[Comparison | None]:
+def _compare(context: Context, case: Case) -> Future[Comparison | None]:
     if not case.previous_sha or case.previous_sha == case.sha:
         return given(None)
     return context.gatherer.ask(_comparison, context, case.previous_sha, case.sha)
@@ -237,7 +180,7 @@ def _comparison(context: Context, base: str, head: str) -> Comparison | None:
         return None
 
 
-def _record(context: Context, case: _Case, comment: Future[int]) -> Deployment:
+def _record(context: Context, case: Case, comment: Future[int]) -> Deployment:
     """Write the record before the first mutation."""
     request, run = case.request, context.settings.run
     record = Record(
@@ -263,7 +206,7 @@ def _record(context: Context, case: _Case, comment: Future[int]) -> Deployment:
     )
 
 
-def _open(context: Context, case: _Case, deployment: Deployment) -> None:
+def _open(context: Context, case: Case, deployment: Deployment) -> None:
     """Say that it began; close what an interrupted run left open."""
     url = context.settings.run.url
     context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
@@ -272,7 +215,7 @@ def _open(context: Context, case: _Case, deployment: Deployment) -> None:
             context.github.set_status(entry.deployment.id, "error", description="Its run ended before it did.")
 
 
-def _head_moved(context: Context, case: _Case) -> Refusal | None:
+def _head_moved(context: Context, case: Case) -> Refusal | None:
     """Read the head again, right before the first mutation."""
     request, pull = case.request, case.pull
     if pull is None or pull.merged or request.command.verb != "deploy" or request.trigger != "comment":
@@ -287,7 +230,7 @@ def _head_moved(context: Context, case: _Case) -> Refusal | None:
     )
 
 
-def _finish(context: Context, case: _Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
+def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
     """Write the end everywhere: deployment status, comment, reaction, summary."""
     serving = _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_behind(context, case))
@@ -311,7 +254,7 @@ def _close(context: Context, deployment: Deployment, state: str, description: st
     )
 
 
-def _serving_now(case: _Case) -> Serving | None:
+def _serving_now(case: Case) -> Serving | None:
     """Ask what serves at the end; None when that cannot be said."""
     try:
         return case.target.serving()
@@ -319,7 +262,7 @@ def _serving_now(case: _Case) -> Serving | None:
         return None
 
 
-def _behind(context: Context, case: _Case) -> int:
+def _behind(context: Context, case: Case) -> int:
     """Return by how many commits the branch has moved on meanwhile."""
     if case.pull is None or case.pull.merged or case.request.command.verb != "deploy":
         return 0
