@@ -178,9 +178,12 @@ def _sentence(report: ReleaseReport, ended: Ended) -> str:
     where = f"{short(report.sha)} on {report.environment}"
     if report.state == "released":
         return f"{where} is live and verified." if report.verb == "deploy" else f"{where} serves again, verified."
-    ending = {None: "nothing that serves was changed", True: "what served before is back"}.get(
-        ended.restored, "RESTORING FAILED, look at once"
-    )
+    if ended.restored and not ended.known.before.exists:
+        ending = "nothing served before"
+    else:
+        ending = {None: "nothing that serves was changed", True: "what served before is back"}.get(
+            ended.restored, "RESTORING FAILED, look at once"
+        )
     what = "was cancelled" if ended.failed is None else f"failed at “{ended.failed.title}”: {ended.failed.detail}"
     return f"{where} {what} — {ending}."
 
@@ -196,7 +199,7 @@ def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | N
         if goal is not None:
             tried = goal.service(line.service).revision
         tried = tried.rsplit("/", 1)[-1]
-        now = state.revision if state else ""
+        now = state.revision if state and (released or line.before) else ""  # else it is left in place, out of reach
         wanted = tried if released else line.before
         share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
         found.append(
@@ -206,10 +209,16 @@ def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | N
                 now=now,
                 now_percent=share,
                 url=state.url if state else "",
-                healthy=now == wanted and (share == 100 or not wanted),
+                healthy=_healthy(ended, now, wanted, share),
             )
         )
     return tuple(found)
+
+
+def _healthy(ended: Ended, now: str, wanted: str, share: int) -> bool:
+    if not wanted:  # it did not exist before: after a failure it is left in place, out of reach
+        return ended.restored is not False
+    return now == wanted and share == 100
 
 
 def _restores(ended: Ended) -> tuple[Restore, ...]:

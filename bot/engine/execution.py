@@ -18,7 +18,7 @@ from bot.engine.verification import Expected, Prober, Verifier
 from bot.errors import CancelledError, SlipwayError
 
 MAX_THREADS = 16
-RESTORE_TIMEOUT = 300.0  # seconds; the way back waits this long for traffic to move
+RESTORE_TIMEOUT = 300.0  # seconds; the way back waits at least this long, and as long as the plan's longest step
 
 Kind = Literal["gates", "build", "run_job", "rollout", "verify", "shift", "restore"]
 
@@ -123,8 +123,8 @@ class Execution:
         return False
 
     def _apply(self, step: Applied) -> bool:
-        if isinstance(step, Rollout | Shift | Restore):
-            self._touched = True
+        if isinstance(step, Rollout | Shift | Restore) or not self._target.traits.separate_build:
+            self._touched = True  # without a separate build, a build that succeeds is released
         if isinstance(step, Shift | Restore) and not self._exposed_at:
             self._exposed_at = self._clock.now()
         if isinstance(step, RunJob):
@@ -225,7 +225,7 @@ class Execution:
         """Restore what served before, if anything was begun that serves. Nothing interrupts it."""
         if not self._touched or not self._plan.undo:
             return self._ended()
-        step = Restore(id="undo", to=self._known.before, timeout=RESTORE_TIMEOUT)
+        step = Restore(id="undo", to=self._known.before, timeout=self._patience())
         with self._lock:
             self._results[step.id] = StepResult(id=step.id, kind="restore", title="Restore what served before")
         self._update(step.id, state="running", started=self._clock.now())
@@ -240,6 +240,10 @@ class Execution:
         self._update(step.id, state="done" if restored else "failed", ended=now, detail=outcome.detail)
         exposed = now - self._exposed_at if self._exposed_at else 0.0
         return self._ended(restored=restored, detail=outcome.detail, exposed=exposed)
+
+    def _patience(self) -> float:
+        """Return how long the way back may take: it may have to wait for a build or a release phase to end first."""
+        return max([RESTORE_TIMEOUT, *(step.timeout for step in self._plan.steps if not isinstance(step, Verify))])
 
     def _ended(self, *, restored: bool | None = None, detail: str = "", exposed: float = 0.0) -> Ended:
         with self._lock:
