@@ -260,7 +260,7 @@ def _checks(
         match item:
             case HttpCheckConfig():
                 for phase in _phases(item):
-                    found[phase].append(_http(item, services, values, at))
+                    found[phase].append(_http(item, services, target, values, at))
             case JobCheckConfig():
                 assert isinstance(target, CloudRunTarget)
                 timeout = target.jobs[item.job].timeout
@@ -280,12 +280,15 @@ def _phases(item: HttpCheckConfig) -> tuple[Phase, ...]:
     return ("candidate", "live") if when == "both" else (when,)
 
 
-def _http(item: HttpCheckConfig, services: tuple[str, ...], values: Values, at: str) -> HttpCheck:
+def _http(
+    item: HttpCheckConfig, services: tuple[str, ...], target: CloudRunTarget | HerokuTarget, values: Values, at: str
+) -> HttpCheck:
     url = fill(item.http, values, f"{at}.http")
+    service = item.service or (services[0] if url.startswith("/") else "")
     return HttpCheck(
-        name=url,
+        name=f"{service} {url}" if url.startswith("/") else url,
         url=url,
-        service=item.service or (services[0] if url.startswith("/") else ""),
+        service=service,
         method=item.method,
         status=item.status,
         json=fill(item.json_, values, f"{at}.json"),
@@ -295,8 +298,18 @@ def _http(item: HttpCheckConfig, services: tuple[str, ...], values: Values, at: 
         passes=item.passes,
         deadline=item.deadline,
         interval=item.interval,
-        anonymous=item.status in {401, 403},
+        anonymous=item.status == 403 and not _declared_public(target, service),
     )
+
+
+def _declared_public(target: CloudRunTarget | HerokuTarget, service: str) -> bool:
+    """Whether anyone may call a service once it is released.
+
+    Until the shift of its first release it is private all the same: Cloud Run itself answers a stranger with 403. So a
+    refusal that is expected of a public service, and a 401 of any, is the application's own: it is asked with an
+    identity token that the application does not see.
+    """
+    return isinstance(target, CloudRunTarget) and service in target.services and target.services[service].public is True
 
 
 def not_yet(config: Config, name: str) -> tuple[str, ...]:
