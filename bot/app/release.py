@@ -14,6 +14,7 @@ from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
 from bot.core.record import Entry, Record, by_command, entries
 from bot.core.resolve import Environment
@@ -24,6 +25,7 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
+from bot.report.answers import plan_comment
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -46,12 +48,14 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
-    if context.settings.phase == "command":
-        return _ready(request, sha)
 
     def environment_at(other: str) -> Environment:
         return resolved_at(context, config, request, other)
 
+    if request.command.dry_run and not target.cancelled():
+        return _dry_run(context, facts, request, target.result(), history, environment_at)
+    if context.settings.phase == "command":
+        return _ready(request, sha)
     return _holding(context, facts, request, target, history, environment_at)
 
 
@@ -60,6 +64,36 @@ NOT_A_PULL_REQUEST = Refusal(
     sentence="This is an issue: there is no branch to deploy here.",
     next="Comment on a pull request.",
 )
+
+
+def _dry_run(
+    context: Context,
+    facts: Facts,
+    request: Request,
+    target: Target,
+    history: tuple[Entry, ...],
+    environment_at: Callable[[str], Environment],
+) -> Outcome:
+    """Show what would be done. Nothing is taken, written down or changed."""
+    plan, sha = plan_release(facts.environment, target.traits), facts.sha
+    if request.command.verb == "rollback":
+        case = decide(facts, request, target, target.serving(), history, environment_at=environment_at)
+        if isinstance(case, Refusal):
+            return context.refuse(request, (case,))
+        plan, sha = case.plan, case.sha
+    name, verb = facts.environment.name, "rollback" if request.command.verb == "rollback" else "deploy"
+    steps = tuple(map(title, plan.steps))
+    body = plan_comment(steps, verb=verb, environment=name, sha=sha, marker=context.marker(request, sha))
+    comment = context.say(request, body)
+    context.react("rocket")
+    return Outcome(
+        decision=Decision.ANSWERED,
+        reason=Reason.PLAN_SHOWN,
+        environment=name,
+        sha=sha,
+        comment_id=comment.id if comment else 0,
+        message=f"Would {verb} `{short(sha)}` on {name}: {', '.join(steps)}.",
+    )
 
 
 def _ready(request: Request, sha: str) -> Outcome:

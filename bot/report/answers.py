@@ -143,6 +143,14 @@ def _manual(entry: HelpEntry) -> list[str]:
     ]
 
 
+def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str, marker: str) -> str:
+    """Return what a release or rollback would do, step by step. ``steps`` are titles in the order of the plan."""
+    where = f"{code(short(sha))} {'to' if verb == 'deploy' else 'back on'} **{cell(environment)}**"
+    listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
+    do = code(f"/{verb} {environment}")
+    return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])
+
+
 def hint_comment(*, typed: str, suggestion: str, marker: str, environments: Sequence[str] = ()) -> str:
     """Return the answer to something close to a command: what was probably meant. Nothing is ever run on a guess."""
     known = f" Environments: {', '.join(code(name) for name in environments)}." if environments else ""
