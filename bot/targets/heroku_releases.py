@@ -157,17 +157,17 @@ class Releases:
         dynos, formation = both(self._dynos, self._formation)
         wanted = {item.type: item.quantity for item in formation if item.quantity}
         running = [dyno for dyno in dynos if dyno.type in wanted and dyno.release.version >= release.version]
-        known = {"handle": release.name, "link": self.link(release)}
+        handle, link = release.name, self.link(release)
         crashed = [dyno for dyno in running if dyno.state == "crashed"]
         if crashed:
             names = ", ".join(sorted(dyno.name for dyno in crashed))
             seen = " Visitors get H10 (App crashed)." if any(dyno.type == "web" for dyno in crashed) else ""
-            return Broken(detail=f"{names} crashed while starting {release.name}.{seen}", **known)
+            return Broken(detail=f"{names} crashed while starting {release.name}.{seen}", handle=handle, link=link)
         up = {type_: sum(d.type == type_ and d.state in _UP for d in running) for type_ in wanted}
         detail = ", ".join(f"{type_} {up[type_]}/{quantity}" for type_, quantity in sorted(wanted.items()))
         if any(up[type_] < quantity for type_, quantity in wanted.items()):
-            return Running(detail=f"{release.name}: starting dynos ({detail})", **known)
-        return Done(detail=f"{release.name} ({detail or 'no dynos'})", **known)
+            return Running(detail=f"{release.name}: starting dynos ({detail})", handle=handle, link=link)
+        return Done(detail=f"{release.name} ({detail or 'no dynos'})", handle=handle, link=link)
 
 
 def current_of(releases: list[Release]) -> Release | None:

@@ -76,9 +76,7 @@ def chain(calls: Sequence[Call]) -> int:
 def timed(command: list[str], environ: dict[str, str], cwd: Path) -> tuple[float, float, float, float]:
     """Run a process; returns when it began (Unix time), its wall and CPU seconds, and its peak memory in MiB."""
     began, start = time.time(), time.monotonic()
-    process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.read()
-    process.stderr.read()
+    process = subprocess.Popen(command, env=environ, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     scale = 1024 if sys.platform != "darwin" else 1 << 20

@@ -9,7 +9,7 @@ import requests
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import RefreshError
-from google.cloud import storage  # type: ignore[import-untyped]
+from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 
