@@ -109,7 +109,7 @@ class World:
     def branch(self, variant: str, *, name: str = "", seconds_ago: float = 60.0) -> str:
         """Push a named change of the sample onto a branch; returns the sha. Its checks are green."""
         change = VARIANTS[variant]
-        with self._earlier(seconds_ago):
+        with self.earlier(seconds_ago):
             sha = self.repository.commit(
                 name or variant, dict(change.files), message=change.message, author="dana", base="main"
             )
@@ -127,7 +127,8 @@ class World:
         text = change(self.repository.git.text("show", f"main:{path}") + "\n")
         return self.repository.commit("main", {path: text}, message="Configure releases", author="lee")
 
-    def _earlier(self, seconds: float) -> _Earlier:
+    def earlier(self, seconds: float) -> _Earlier:
+        """Turn GitHub's clock back for what is done inside: it happened that many seconds ago."""
         return _Earlier(self.github, seconds)
 
     # -- running --------------------------------------------------------------------------------------------

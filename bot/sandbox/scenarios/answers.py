@@ -1,0 +1,85 @@
+"""Scenarios in which the bot only answers, or is not meant at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.sandbox.github import payloads
+from bot.sandbox.scenarios.expectations import COMMON, ended, ignored, nothing_changed, reacted, says, serves
+from bot.sandbox.scenarios.model import Play, Scenario
+
+QUOTED = "Try\n\n```\n/deploy staging\n```\n\n> /deploy staging"
+
+
+def _status(play: Play) -> None:
+    play.release_main()
+    play.pull_request("feature")
+    play.say("/status", author="rowan")
+
+
+def _help(play: Play) -> None:
+    play.pull_request("feature")
+    play.say("/help")
+
+
+def _edited(play: Play) -> None:
+    number = play.pull_request("feature")
+    comment = play.repository.add_comment(number, "Looks good.", author="dana")
+    comment = play.repository.edit_comment(comment.id, "/deploy staging")
+    payload = payloads.issue_comment(play.repository, comment, action="edited")
+    payload["changes"] = {"body": {"from": "Looks good."}}
+    play.event("issue_comment", payload)
+
+
+def _bot(play: Play) -> None:
+    number = play.pull_request("feature")
+    play.world.github.add_user("helper[bot]", "Bot")
+    play.repository.add_collaborator("helper[bot]", "write")
+    play.event("issue_comment", play.repository.comment(number, "/deploy staging", author="helper[bot]"))
+
+
+def _comment(body: str) -> Callable[[Play], None]:
+    def act(play: Play) -> None:
+        play.pull_request("feature")
+        play.say(body)
+
+    return act
+
+
+def _ignored(name: str, summary: str, act: Callable[[Play], None]) -> Scenario:
+    return Scenario(name=name, summary=summary, act=act, expectations=(*COMMON, *ignored()), instant=True)
+
+
+SCENARIOS = (
+    Scenario(
+        name="status",
+        summary="`/status` by somebody who may only read: what serves in each environment, as the clouds say it",
+        act=_status,
+        expectations=(
+            *COMMON,
+            *ended("answered", "status_shown"),
+            *nothing_changed(),
+            *serves("main"),
+            *reacted("eyes", "rocket"),
+            *says("staging", "production", "legacy", lambda play: f"`{play.sha('main')}`", "2/2 services"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="help",
+        summary="`/help`: what there is, and what the asker may do",
+        act=_help,
+        expectations=(
+            *COMMON,
+            *ended("answered", "help_shown"),
+            *nothing_changed(),
+            *reacted("eyes", "rocket"),
+            *says("deploy", "rollback", "status", never=("\n/deploy", "\n/rollback")),
+        ),
+        instant=True,
+    ),
+    _ignored("ordinary-comment", "an ordinary comment costs no call at all", _comment("Nice. See /usr/bin.")),
+    _ignored("code-block", "a command in a code block, or quoted, is no command", _comment(QUOTED)),
+    _ignored("edited-comment", "a command that is edited into a comment does not count", _edited),
+    _ignored("bot-comment", "a command by a bot that is not allowed does not count", _bot),
+)  # fmt: skip

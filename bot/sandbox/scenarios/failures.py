@@ -1,0 +1,138 @@
+"""Scenarios in which a release fails, or is stopped: what served before is brought back, and the comment says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, reacted, says, serves, true
+from bot.sandbox.scenarios.model import Play, Scenario
+from bot.sandbox.scenarios.moments import JOB_RUN, SERVICE, Moment
+from bot.sandbox.world import terminate
+
+
+def _of(variant: str) -> Callable[[Play], None]:
+    """Return a story: main serves, then a pull request with a fault is deployed."""
+
+    def act(play: Play) -> None:
+        play.release_main()
+        play.pull_request(variant)
+        play.say("/deploy staging")
+
+    return act
+
+
+def _cancelled(play: Play) -> None:
+    """Cancel while both services roll out: each operation takes its time, so the signal finds them running."""
+    play.release_main()
+    play.pull_request("feature")
+    play.world.cloud.run.operation_seconds = 1.5
+    moment = Moment(play.world.cloud.run, "after", "PATCH", SERVICE)
+    play.say("/deploy staging", started=moment.then(terminate))
+
+
+def _cancelled_migrating(play: Play) -> None:
+    play.release_main()
+    play.pull_request("feature")
+    moment = Moment(play.world.cloud.run, "after", "POST", JOB_RUN)
+    play.say("/deploy staging", started=moment.then(terminate))
+
+
+def _failed(
+    name: str, summary: str, variant: str, reason: str, *phrases: str, builds: int = 1, executions: int = 1
+) -> Scenario:
+    return Scenario(
+        name=name,
+        summary=summary,
+        act=_of(variant),
+        expectations=(
+            *COMMON,
+            *ended("failed", reason, exit_code=1),
+            *made(builds=builds, executions=executions, deployments=1),
+            *deployments("failure"),
+            *serves("main"),
+            *reacted("eyes", "confused"),
+            *says(lambda play: f"🔴 `{play.sha(variant)}` failed", *phrases, "/deploy staging", never=("🟢",)),
+        ),
+    )
+
+
+SCENARIOS = (
+    _failed(
+        "broken-health",
+        "the new code's health check fails: no visitor sees it, the former revisions serve",
+        "broken_health",
+        "verification_failed",
+        "No user saw it",
+        "/health/",
+        "FieldError",
+    ),
+    _failed(
+        "crash-on-boot",
+        "the new code does not start: the rollout fails with the container's own words",
+        "crash_on_boot",
+        "rollout_failed",
+        "SITE_URL",
+        "No user saw it",
+    ),
+    _failed(
+        "failing-migration",
+        "the migration fails: its log is in the comment, nothing was rolled out",
+        "failing_migration",
+        "job_failed",
+        "duplicate column name",
+        "migrate",
+    ),
+    _failed(
+        "failing-build",
+        "the build fails: its log is in the comment, nothing was migrated",
+        "failing_build",
+        "build_failed",
+        "SyntaxError",
+        executions=0,
+    ),
+    _failed(
+        "worker-broken",
+        "the worker does not start while the web role is fine: both stay as they were",
+        "worker_broken",
+        "rollout_failed",
+        "TASK_QUEUE",
+        "No user saw it",
+    ),
+    Scenario(
+        name="cancelled",
+        summary="the workflow is cancelled during the rollout: what served before serves, the deployment is closed",
+        act=_cancelled,
+        expectations=(
+            *COMMON,
+            *ended("cancelled", "cancelled", exit_code=1),
+            *made(builds=1, executions=1, deployments=1),
+            *deployments("error"),
+            *serves("main"),
+            *says("**staging**", "ancelled", "/deploy staging", never=("🟢",)),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="cancelled-migrating",
+        summary="the workflow is cancelled during the migration: the execution is cancelled, nothing was rolled out",
+        act=_cancelled_migrating,
+        expectations=(
+            *COMMON,
+            *ended("cancelled", "cancelled", exit_code=1),
+            *made(builds=1, executions=1, deployments=1),
+            *deployments("error"),
+            *serves("main"),
+            *true(
+                "executions still running",
+                lambda play: [
+                    execution.name
+                    for job in play.world.cloud.run.jobs.all.values()
+                    for execution in job.executions.values()
+                    if execution.resource["reconciling"]
+                ],
+                [],
+            ),
+            *says("ancelled", "migrate", "/deploy staging", never=("🟢",)),
+        ),
+    ),
+)

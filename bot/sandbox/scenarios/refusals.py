@@ -1,0 +1,193 @@
+"""Scenarios in which a command is not carried out: nothing is changed, and the author learns why and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.sandbox.scenarios.expectations import (
+    COMMON,
+    ended,
+    nothing_changed,
+    reacted,
+    says,
+    serves,
+    silent,
+    spared,
+)  # fmt: skip
+from bot.sandbox.scenarios.model import Expectation, Play, Scenario
+from bot.sandbox.scenarios.moments import CREATE_REF, Moment
+
+CONFIG = ".github/slipway.yml"
+Prepare = Callable[[Play], object]
+Phrase = str | Callable[[Play], str]
+
+
+def _feature(play: Play) -> None:
+    play.pull_request("feature")
+
+
+def _checks(*conclusions: str | None) -> Prepare:
+    """Prepare a head whose check ``ci`` has these conclusions (None: it runs); with none it never reported."""
+
+    def prepare(play: Play) -> None:
+        play.pull_request("feature")
+        state = play.repository.state
+        state.check_runs = {key: run for key, run in state.check_runs.items() if run.sha != play.shas["feature"]}
+        for conclusion in conclusions:
+            play.repository.check_run(play.shas["feature"], name="ci", conclusion=conclusion)
+
+    return prepare
+
+
+def _push_more(play: Play) -> None:
+    """Push another commit onto the branch, green like the first."""
+    play.shas["newer"] = play.repository.commit("feature", {"NOTES.md": "One more thing.\n"}, message="One more thing")
+    play.repository.check_run(play.shas["newer"], name="ci", conclusion="success")
+
+
+def _head_moved(play: Play) -> None:
+    number = play.pull_request("feature")
+    payload = play.repository.comment(number, "/deploy staging")
+    _push_more(play)
+    play.event("issue_comment", payload)
+
+
+def _push_before_the_lock(play: Play) -> None:
+    """Push when the bot is about to take the lock: its gates have been asked, nothing has been changed."""
+    play.pull_request("feature")
+    Moment(play.world.github, "before", "POST", CREATE_REF, act=lambda: _push_more(play))
+
+
+def _fork(play: Play) -> None:
+    fork = play.repository.fork("mallory")
+    play.shas["feature"] = fork.commit("feature", {"README.md": "Mine.\n"}, message="Take over", author="mallory")
+    play.number = play.repository.open_pull_request(head="mallory:feature", title="A gift", author="mallory")
+    play.repository.check_run(play.shas["feature"], name="ci", conclusion="success")
+
+
+def _closed(play: Play) -> None:
+    play.repository.close(play.pull_request("feature"))
+
+
+def _draft(play: Play) -> None:
+    play.pull_request("feature", draft=True)
+
+
+def _config_invalid(play: Play) -> None:
+    play.pull_request("feature")
+    play.world.configure(
+        lambda text: text.replace("    services:", "    servces:").replace("period: 1s", "period: soon")
+    )
+
+
+def _config_missing(play: Play) -> None:
+    play.pull_request("feature")
+    play.repository.commit("main", {CONFIG: None}, message="Release by hand again", author="lee")
+
+
+def _refused(
+    name: str,
+    summary: str,
+    prepare: Prepare,
+    reason: str,
+    *phrases: Phrase,
+    command: str = "/deploy staging",
+    author: str = "dana",
+    reactions: tuple[str, ...] = ("eyes", "-1"),
+    recorded: int = 0,
+    exit_code: int = 0,
+    more: tuple[Expectation, ...] = (),
+) -> Scenario:
+    """A story in which something is prepared and a command is refused with one comment."""
+
+    def act(play: Play) -> None:
+        prepare(play)
+        if not play.runs:
+            play.say(command, author=author)
+
+    return Scenario(
+        name=name,
+        summary=summary,
+        act=act,
+        expectations=(
+            *COMMON,
+            *ended("refused", reason, exit_code=exit_code),
+            *(nothing_changed() if not recorded else ()),
+            *serves(""),
+            *reacted(*reactions),
+            *says(*phrases, "Nothing was changed", never=("🟢", "🔴")),
+            *more,
+        ),
+        instant=True,
+    )
+
+
+SCENARIOS = (
+    _refused(
+        "red-ci", "a required check failed on the head", _checks("failure"), "checks_failed", "`ci`", "failed"
+    ),
+    _refused(
+        "missing-check", "a required check never reported on the head: that is not green", _checks(), "checks_missing",
+        "have not reported", "`ci`",
+    ),
+    _refused(
+        "pending-ci", "a required check still runs", _checks(None), "checks_pending", "still running", "`ci`"
+    ),
+    _refused(
+        "unknown-environment", "an environment that does not exist: the nearest name is suggested", _feature,
+        "unknown_environment", "`stagin`", "`/deploy staging`", command="/deploy stagin",
+    ),
+    _refused(
+        "production-needs-admin", "somebody who may write asks for production, which wants an admin", _feature,
+        "forbidden", "*admin*", "dana", command="/deploy production", more=spared("run", "sts", "cloudbuild"),
+    ),
+    _refused(
+        "head-moved", "the branch is pushed to after the comment: what its author saw is not what would be released",
+        _head_moved, "head_moved", lambda play: f"/deploy staging @{play.sha('newer')}",
+    ),
+    _refused(
+        "head-moved-in-between", "the branch is pushed to between the gates and the first change: the record is closed",
+        _push_before_the_lock, "head_moved", lambda play: f"/deploy staging @{play.sha('newer')}", recorded=1,
+        more=spared("cloudbuild"),
+    ),
+    _refused("fork-refused", "the head is in a fork", _fork, "fork", "fork"),
+    _refused("closed", "the pull request is closed", _closed, "pull_request_closed", "closed"),
+    _refused("draft", "the pull request is a draft", _draft, "pull_request_draft", "draft", "ready for review"),
+    _refused(
+        "config-invalid", "the configuration on main is wrong: each mistake is shown with its line", _config_invalid,
+        "config_invalid", f"{CONFIG}:", "servces", "services", "soon", reactions=("eyes", "confused"), exit_code=1,
+    ),
+    _refused(
+        "config-missing", "there is no configuration on main", _config_missing, "config_missing", CONFIG,
+        reactions=("eyes", "confused"), exit_code=1,
+    ),
+    Scenario(
+        name="typo",
+        summary="`/deploi staging`: the right spelling is suggested, nothing is run on a guess",
+        act=lambda play: (play.pull_request("feature"), play.say("/deploi staging"), None)[-1],
+        expectations=(
+            *COMMON,
+            *ended("refused", "unknown_command"),
+            *nothing_changed(),
+            *serves(""),
+            *says("`/deploi staging`", "`/deploy staging`", "Nothing was run"),
+            *spared("run", "sts", "cloudbuild"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="no-permission",
+        summary="somebody who may only read asks: a reaction, no word",
+        act=lambda play: (play.pull_request("feature"), play.say("/deploy staging", author="rowan"), None)[-1],
+        expectations=(
+            *COMMON,
+            *ended("refused", "forbidden"),
+            *nothing_changed(),
+            *serves(""),
+            *reacted("eyes", "-1"),
+            *silent(),
+            *spared("run", "sts", "cloudbuild"),
+        ),
+        instant=True,
+    ),
+)  # fmt: skip
