@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal, cast
 
-from pydantic import ValidationError
-
 from bot.core.facts import Deployment
 from bot.core.serving import Serving, serving_from_json, serving_to_json
 
@@ -79,7 +77,7 @@ def read_record(deployment: Deployment) -> Record | None:
             before_sha=str(payload.get("before_sha") or ""),
             before=serving_from_json(payload.get("before", {})),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, ValidationError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +84,77 @@ class Serving:
         return any(state.exists for state in self.services)
 
 
-_SERVING = TypeAdapter(Serving)
-
-
 def serving_to_json(serving: Serving) -> dict[str, Any]:
-    """Return the JSON form for a deployment's payload."""
-    data: dict[str, Any] = _SERVING.dump_python(serving, mode="json", exclude_defaults=True)
+    """Return the JSON form for a deployment's payload; what has its default is left out."""
+    return {"services": [_state_to_json(state) for state in serving.services]}
+
+
+def _state_to_json(state: ServiceState) -> dict[str, Any]:
+    data: dict[str, Any] = {"service": state.service}
+    if not state.exists:
+        data["exists"] = False
+    if state.traffic:
+        data["traffic"] = [_given(share) for share in state.traffic]
+    for name in ("url", "digests", "labels", "settings"):
+        value = getattr(state, name)
+        if value:
+            data[name] = value
     return data
 
 
+def _given(share: TrafficShare) -> dict[str, Any]:
+    tagged = {"tag": share.tag, "url": share.url}
+    return {
+        "revision": share.revision,
+        "percent": share.percent,
+        **{key: value for key, value in tagged.items() if value},
+    }
+
+
 def serving_from_json(data: Any) -> Serving:
-    """Read the JSON form. Raises pydantic.ValidationError when it is not one."""
-    return _SERVING.validate_python(data)
+    """Read the JSON form.
+
+    By hand and not by a validation library: this is on the way of every release, and building a validator for it
+    costs more than everything else in this module.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    services = _of(data, dict).get("services", [])
+    return Serving(services=tuple(_state_from_json(_of(item, dict)) for item in _of(services, list)))
+
+
+def _state_from_json(data: dict[str, Any]) -> ServiceState:
+    labels = _of(data.get("labels", {}), dict)
+    return ServiceState(
+        service=_of(data.get("service"), str),
+        exists=_of(data.get("exists", True), bool),
+        url=_of(data.get("url", ""), str),
+        traffic=tuple(_share_from_json(_of(item, dict)) for item in _of(data.get("traffic", []), list)),
+        digests=_texts(data.get("digests", {})),
+        labels={_of(revision, str): _texts(value) for revision, value in labels.items()},
+        settings=_of(data.get("settings", {}), dict),
+    )
+
+
+def _share_from_json(data: dict[str, Any]) -> TrafficShare:
+    return TrafficShare(
+        revision=_of(data.get("revision"), str),
+        percent=_of(data.get("percent"), int),
+        tag=_of(data.get("tag", ""), str),
+        url=_of(data.get("url", ""), str),
+    )
+
+
+def _texts(data: Any) -> dict[str, str]:
+    return {_of(key, str): _of(value, str) for key, value in _of(data, dict).items()}
+
+
+T = TypeVar("T")
+
+
+def _of(value: Any, kind: type[T]) -> T:
+    """Return a value of the kind that it must be of. JSON's true is no number."""
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"a serving state has {type(value).__name__} where {kind.__name__} should be")
+    return value
