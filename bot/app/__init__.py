@@ -31,14 +31,33 @@ def handle(event: Event, context: Context) -> Outcome:
     Every command is read and authorised before any is run; they run in order and stop at the first that fails.
 
     Raises:
-        SlipwayError: a fault of the world. Where there is a pull request, it has been told there already.
+        SlipwayError: a fault of the world. Where there is a pull request, its author has been told there already,
+            unless it could not be found out whether he may be.
     """
     asked = read(event, context.settings)
     if asked is None:
         context.unreact(event)
         return Outcome(decision=Decision.IGNORED, reason=Reason.NOT_A_COMMAND)
     context.prefetch(asked.requests)
-    permission = context.permission(asked.origin.actor).result()
+    permission: Permission = "none"
+    try:
+        permission = context.permission(asked.origin.actor).result()
+        accepted = _accept(context, event, asked, permission)
+    except SlipwayError as error:
+        if permission not in {"none", "read"}:
+            context.tell_problem(asked.origin, error, unchanged=True)
+        context.react("confused")
+        raise
+    if isinstance(accepted, Outcome):
+        return accepted
+    config, requests = accepted
+    return _run(context, config, requests)
+
+
+def _accept(
+    context: Context, event: Event, asked: Asked, permission: Permission
+) -> Outcome | tuple[Config, tuple[Request, ...]]:
+    """Read and authorise every command: return them with the configuration, or how it ended already."""
     if permission == "none":
         return context.refuse(asked.origin, (_outsider(asked.origin),), silent=True)
     try:
@@ -46,7 +65,7 @@ def handle(event: Event, context: Context) -> Outcome:
     except ConfigError as error:
         return _config_problem(context, asked, error, permission)
     if asked.misread is not None:
-        return _misread(context, asked, permission, config)
+        return _misread(context, event, asked, permission, config)
     requests = tuple(map(context.addressed, expand(asked.requests, config, context.settings)))
     if not requests:
         return Outcome(
@@ -59,7 +78,7 @@ def handle(event: Event, context: Context) -> Outcome:
     crowd = _too_many(requests)
     if crowd is not None:
         return context.refuse(asked.origin, (crowd,))
-    return _run(context, config, requests)
+    return config, requests
 
 
 def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Outcome:
@@ -87,6 +106,7 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
         return release(context, config, request)
     except SlipwayError as error:
         context.tell_problem(request, error)
+        context.react("confused")
         raise
 
 
@@ -175,12 +195,14 @@ def _config_problem(context: Context, asked: Asked, error: ConfigError, permissi
     )
 
 
-def _misread(context: Context, asked: Asked, permission: Permission, config: Config) -> Outcome:
+def _misread(context: Context, event: Event, asked: Asked, permission: Permission, config: Config) -> Outcome:
     """Answer a line that is nearly a command with a suggestion; nothing is ever run on a guess."""
     misread = asked.misread
     assert misread is not None
     outsider = permission in {"none", "read"} or (permission == "triage" and misread.unknown)
-    if not outsider:
+    if outsider:
+        context.unreact(event)
+    else:
         context.tell_misread(asked.origin, misread, tuple(sorted(config.environments)))
     return Outcome(
         decision=Decision.REFUSED,

@@ -21,7 +21,7 @@ from bot.core.target import Target
 from bot.engine.clock import Clock
 from bot.engine.gathering import Gatherer
 from bot.engine.verification import Prober
-from bot.errors import ConfigError, SlipwayError
+from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
 from bot.report.comment import marker
 from bot.report.limits import fit
@@ -150,24 +150,30 @@ class Context:
         """Return the hidden first line of the request's comment."""
         return marker(request.id, environment=request.command.environment, sha=sha)
 
-    def say(self, request: Request, body: str) -> CommentRef | None:
+    def say(self, request: Request, body: str, *, rest: bool = True) -> CommentRef | None:
         """Write the request's one comment: the first time it is made, then it is edited.
 
-        What does not fit goes to the job summary. Without a pull request or issue, all of it does.
+        What does not fit goes to the job summary, if ``rest``. Without a pull request or issue, all of it does.
         """
         fitted = fit(self.clean(body), rest_url=self.settings.run.url)
         if not request.issue:
             self.summary.append(answer_body(fitted.body, fitted.overflow))
             return None
-        if fitted.overflow:
+        if fitted.overflow and rest:
             self.summary.append(fitted.overflow)
         known = self._comments.get(request.id)
         if known is None:
             self._comments[request.id] = self.final.comment(request.issue, fitted.body)
         elif known.body != fitted.body:
-            self.final.edit_comment(known.id, fitted.body)
-            self._comments[request.id] = replace(known, body=fitted.body)
+            self._comments[request.id] = self._edited(request, known, fitted.body)
         return self._comments[request.id]
+
+    def _edited(self, request: Request, known: CommentRef, body: str) -> CommentRef:
+        try:
+            self.final.edit_comment(known.id, body)
+        except NotFoundError:  # somebody deleted it, and still has to be told
+            return self.final.comment(request.issue, body)
+        return replace(known, body=body)
 
     def adopt_comment(self, request: Request, comment_id: int) -> None:
         """Go on with a comment that an earlier run of the same request has made."""

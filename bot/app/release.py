@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
-from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport
 from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
 from bot.core.record import Entry, Record, by_command, entries
@@ -172,14 +172,26 @@ def _locked(context: Context, case: Case) -> Outcome:
     )
     if case.resumed is not None:
         context.adopt_comment(case.request, case.resumed.record.comment_id)
+    try:
+        return _recorded(context, case, reporter, report)
+    finally:
+        reporter.close()
+
+
+def _recorded(context: Context, case: Case, reporter: Reporter, report: ReleaseReport) -> Outcome:
+    """Write the comment and the record, read the head once more, and run the plan."""
     comparison = _compare(context, case)
     comment = context.gatherer.ask(reporter.begin, report)
     head = context.gatherer.ask(_head_moved, context, case)
-    deployment = case.resumed.deployment if case.resumed else _record(context, case, comment)
-    moved = head.result()
+    comment_id = comment.result()
+    deployment = case.resumed.deployment if case.resumed else _record(context, case, comment_id)
+    try:
+        moved = head.result()
+    except SlipwayError:
+        _abandon(context, deployment, "The head could not be read again. Nothing was changed.")
+        raise
     if moved is not None:
-        context.final.set_status(deployment.id, "error", description="The branch moved before anything was changed.")
-        comment.result()
+        _abandon(context, deployment, "The branch moved before anything was changed.")
         return context.refuse(case.request, (moved,), sha=case.sha)
     opened = context.gatherer.ask(_open, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison)
@@ -197,8 +209,14 @@ def _locked(context: Context, case: Case) -> Outcome:
         case.plan, case.target, known, probe=context.probe, clock=context.clock, on_change=reporter.changed
     )
     ended = execution.run()
-    opened.result()
+    wait([opened])  # so that the last status comes last
     return _finish(context, case, reporter, deployment, ended)
+
+
+def _abandon(context: Context, deployment: Deployment, why: str) -> None:
+    """Close a deployment that nothing was done for. One left open is taken for an interrupted one, to no harm."""
+    with suppress(SlipwayError):
+        context.final.set_status(deployment.id, "error", description=why)
 
 
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
@@ -214,7 +232,7 @@ def _comparison(context: Context, base: str, head: str) -> Comparison | None:
         return None
 
 
-def _record(context: Context, case: Case, comment: Future[int]) -> Deployment:
+def _record(context: Context, case: Case, comment_id: int) -> Deployment:
     """Write the record before the first mutation."""
     request, run = case.request, context.settings.run
     record = Record(
@@ -224,7 +242,7 @@ def _record(context: Context, case: Case, comment: Future[int]) -> Deployment:
         actor=request.actor,
         run_id=run.id,
         run_attempt=run.attempt,
-        comment_id=comment.result(),
+        comment_id=comment_id,
         pull_request=request.number,
         reason=request.command.flags.get("reason", ""),
         plan=tuple(step.id for step in case.plan.steps),
@@ -241,12 +259,13 @@ def _record(context: Context, case: Case, comment: Future[int]) -> Deployment:
 
 
 def _open(context: Context, case: Case, deployment: Deployment) -> None:
-    """Say that it began; close what an interrupted run left open."""
+    """Say that it began; close what an interrupted run left open. The release does not hang on either."""
     url = context.settings.run.url
-    context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
+    with suppress(SlipwayError):
+        context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
     for entry in case.history:
         if not entry.finished and entry.deployment.id != deployment.id:
-            context.github.set_status(entry.deployment.id, "error", description="Its run ended before it did.")
+            _abandon(context, entry.deployment, "Its run ended before it did.")
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:
@@ -271,15 +290,36 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)
     context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
-    comment_id = reporter.write_last(report)
-    status.result()
+    comment_id, untold = _write_last(reporter, report, status)
+    context.summary += untold
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,
         decision=decisions.get(report.state, Decision.FAILED),
         deployment_id=deployment.id,
         comment_id=comment_id,
+        untold=untold,
     )
+
+
+def _write_last(reporter: Reporter, report: ReleaseReport, status: Future[None]) -> tuple[int, list[str]]:
+    """Write the last comment and await the last status; returns the comment's id and what could not be written.
+
+    A release that is live stays one, though GitHub may not be told; so it is said in the summary.
+    """
+    untold: list[str] = []
+    comment_id = 0
+    try:
+        comment_id = reporter.write_last(report)
+    except SlipwayError as error:
+        untold.append(f"The last comment could not be written: {error.message}")
+    finally:
+        wait([status])  # before the lock is released, whatever happens
+    try:
+        status.result()
+    except SlipwayError as error:
+        untold.append(f"The deployment's last status could not be written: {error.message}")
+    return comment_id, untold
 
 
 def _close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Literal
@@ -69,7 +70,7 @@ class Reporter:
     def begin(self, report: ReleaseReport) -> int:
         """Make the comment, and follow changes from now on; returns the comment's id (0: nowhere to comment)."""
         self._report = report
-        comment = self._context.say(self._request, self._render()) if self._request.issue else None
+        comment = self._context.say(self._request, self._render(), rest=False) if self._request.issue else None
         if comment is not None:
             self._live = LiveComment(self._edit, self._render)
             self._live.start()
@@ -106,7 +107,7 @@ class Reporter:
         return self._context.masker.mask_all(report)  # before it is rendered: a secret cut in two is none any more
 
     def _edit(self, body: str) -> None:
-        self._context.say(self._request, body)
+        self._context.say(self._request, body, rest=False)  # the summary has every log in full
 
     def end(self, ended: Ended, serving: Serving | None, environment: Environment, *, behind_by: int) -> ReleaseReport:
         """Return the last report."""
@@ -141,8 +142,21 @@ class Reporter:
         comment = context.comment_of(request)
         return comment.id if comment else 0
 
-    def outcome(self, report: ReleaseReport, *, decision: Decision, deployment_id: int, comment_id: int) -> Outcome:
-        """Return the outcome of a release that has ended."""
+    def close(self) -> None:
+        """Stop following, however it ended."""
+        if self._live is not None:
+            self._live.stop()
+
+    def outcome(
+        self,
+        report: ReleaseReport,
+        *,
+        decision: Decision,
+        deployment_id: int,
+        comment_id: int,
+        untold: Sequence[str] = (),
+    ) -> Outcome:
+        """Return the outcome of a release that has ended. ``untold``: what could not be written on GitHub."""
         outcome = Outcome(
             decision=decision,
             reason=report.reason,
@@ -153,7 +167,7 @@ class Reporter:
             url=report.url,
             comment_id=comment_id,
             exit_code=0 if decision is Decision.RELEASED else 1,
-            message=self._context.clean(report.sentence),
+            message=self._context.clean(" ".join([report.sentence, *untold])),
         )
         return replace(outcome, result=self._context.masker.mask_all(result_json(report, outcome)))
 
@@ -235,6 +249,6 @@ def _next(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
     name = report.environment
     if ended.failed is None and not ended.cancelled:
         return (f"/rollback {name}", "/status") if report.verb == "deploy" else ("/status",)
-    if report.verb == "rollback":
+    if report.verb == "rollback" or ended.restored is False:
         return (f"/rollback {name}", "/status")
     return (f"/deploy {name}", "/status")

@@ -36,12 +36,16 @@ class LiveComment:
         """Say that the report has changed."""
         self._changed.set()
 
-    def finish(self, body: str) -> None:
-        """Stop following, and write the last body. Raises what the edit raises."""
+    def stop(self) -> None:
+        """Stop following; what was not written yet is not."""
         self._closed.set()
         self._changed.set()
         if self._thread.ident is not None:
             self._thread.join()
+
+    def finish(self, body: str) -> None:
+        """Stop following, and write the last body. Raises what the edit raises."""
+        self.stop()
         if body != self._written:
             self._edit(body)
 
