@@ -73,7 +73,7 @@ def teams_of(rules: Iterable[str]) -> tuple[tuple[str, str], ...]:
 def forbidden(login: str, command: Command, rules: tuple[str, ...]) -> Refusal:
     """Return the refusal of a user who may not."""
     where = f" {command.environment}" if command.environment else ""
-    who = " or ".join(f"`{rule.removeprefix('@')}`" if rule.startswith("@") else f"*{rule}*" for rule in rules)
+    who = " or ".join(f"`{rule.removeprefix('@')}`" for rule in rules)
     return Refusal(
         reason=Reason.FORBIDDEN,
         gate="authorization",
