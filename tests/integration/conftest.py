@@ -1,0 +1,564 @@
+"""A world in memory, typed as the ports: what GitHub and a target would say, and a log of everything they were asked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import pytest
+
+from bot.app import Context, handle
+from bot.core.events import CommentEvent, DispatchEvent, Event, PushEvent
+from bot.core.facts import (
+    CheckState,
+    CommentRef,
+    Commit,
+    Comparison,
+    Deployment,
+    DeploymentStatus,
+    Lock,
+    LockRecord,
+    Permission,
+    PullRequest,
+    Run,
+)
+from bot.core.outcome import Outcome
+from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.ports import GitHub
+from bot.core.redaction import Masker
+from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
+from bot.core.spec import Spec
+from bot.core.target import (
+    Absent,
+    Broken,
+    Diagnosis,
+    Done,
+    Exposure,
+    Known,
+    Observation,
+    Running,
+    Target,
+    Traits,
+)
+from bot.engine.gathering import Gatherer
+from bot.engine.verification import Answer
+from bot.errors import NotFoundError, UpstreamError
+from bot.settings import Settings
+
+START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+CONFIG = """\
+version: 1
+app: shop
+gates: {required_checks: [ci]}
+targets:
+  gcp:
+    type: cloud_run
+    project: acme
+    region: europe-west1
+    jobs:
+      migrate: {when: release, run: migrate, timeout: 60s}
+    services:
+      web: {public: true}
+      worker: {public: false}
+    verify:
+      - {http: /health/, service: web, json: {version: "{short_sha}"}, deadline: 3s}
+      - {iam: worker, no_public_invoker: true}
+environments:
+  staging: {target: gcp, on: push, permissions: {rollback: [maintain, "@acme/oncall"]}}
+  production: {target: gcp, permissions: {deploy: admin}}
+"""
+
+
+def sha_of(number: int) -> str:
+    return f"{number:07x}" + "0" * 33
+
+
+class FakeClock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self._now = START.timestamp()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def now(self) -> float:
+        with self._lock:
+            return self._now
+
+    def wait(self, seconds: float) -> bool:
+        if not self._stopped.is_set():
+            self.sleep(seconds)
+        return self._stopped.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self._now += seconds
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def start_again(self) -> None:
+        self._stopped.clear()
+
+
+class Log:
+    """Every call in order, and the faults that are planned: ``fail(name, 2)`` breaks the second call of a name."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.hooks: dict[str, Callable[[], None]] = {}
+        self._faults: dict[tuple[str, int], Exception] = {}
+        self._always: dict[str, Exception] = {}
+        self._lock = threading.Lock()
+
+    def fail(self, name: str, nth: int = 0, error: Exception | None = None) -> None:
+        """Break the nth call of a name from now on, or all of them (0)."""
+        error = error or UpstreamError("GitHub answered 502.", service="GitHub", operation=name, status=502)
+        if nth:
+            self._faults[name, nth + len(self.named(name))] = error
+        else:
+            self._always[name] = error
+
+    def heal(self) -> None:
+        self._faults.clear()
+        self._always.clear()
+
+    def __call__(self, name: str, *args: Any) -> None:
+        with self._lock:
+            self.calls.append((name, args))
+            count = sum(called == name for called, _ in self.calls)
+        hook = self.hooks.get(name)
+        if hook is not None:
+            hook()
+        error = self._faults.get((name, count)) or self._always.get(name)
+        if error is not None:
+            raise error
+
+    def named(self, name: str) -> list[tuple[Any, ...]]:
+        return [args for called, args in self.calls if called == name]
+
+    def first(self, name: str) -> int:
+        return next(index for index, (called, _) in enumerate(self.calls) if called == name)
+
+    def last(self, name: str) -> int:
+        return max(index for index, (called, _) in enumerate(self.calls) if called == name)
+
+
+class FakeGitHub:
+    """One repository. Its state is plain attributes, for tests to set and to look at."""
+
+    def __init__(self, log: Log, clock: FakeClock) -> None:
+        self._log, self._clock = log, clock
+        self._ids = itertools.count(100)
+        self._mutex = threading.Lock()
+        self.permissions: dict[str, Permission] = {"dana": "write", "max": "maintain", "ada": "admin", "rita": "read"}
+        self.teams: set[tuple[str, str, str]] = set()
+        self.files: dict[tuple[str, str], str] = {(".github/slipway.yml", "main"): CONFIG}
+        self.pulls: dict[int, PullRequest] = {}
+        self.commits: dict[str, str] = {"main": sha_of(1)}
+        self.check_states: dict[str, tuple[CheckState, ...]] = {}
+        self.branch_requires: tuple[str, ...] = ("ci",)
+        self.pushes: dict[tuple[str, str], datetime] = {}
+        self.came_by: dict[str, tuple[int, ...]] = {}
+        self.kept: list[Deployment] = []
+        self.bodies: dict[int, list[str]] = {}
+        self.threads: dict[int, int] = {}
+        self.reactions: list[str] = []
+        self.unreacted: list[int] = []
+        self.locks: dict[str, Lock] = {}
+        self.alive: set[tuple[int, int]] = set()
+
+    # -- what people may --
+    def permission(self, login: str) -> Permission:
+        self._log("permission", login)
+        return self.permissions.get(login, "none")
+
+    def team_member(self, organization: str, team: str, login: str) -> bool:
+        self._log("team_member", organization, team, login)
+        return (organization, team, login) in self.teams
+
+    # -- code --
+    def file(self, path: str, ref: str) -> str | None:
+        self._log("file", path, ref)
+        return self.files.get((path, ref))
+
+    def pull_request(self, number: int) -> PullRequest:
+        self._log("pull_request", number)
+        return self.pulls[number]
+
+    def commit(self, ref: str) -> Commit:
+        self._log("commit", ref)
+        found = next((sha for name, sha in self.commits.items() if name == ref or sha.startswith(ref)), None)
+        if found is None:
+            raise NotFoundError("No commit found.", service="GitHub", operation="commit", status=404)
+        return Commit(sha=found, subject="Sell more")
+
+    def checks(self, sha: str) -> tuple[CheckState, ...]:
+        self._log("checks", sha)
+        return self.check_states.get(sha, (CheckState(name="ci", state="success"),))
+
+    def required_checks(self, branch: str) -> tuple[str, ...]:
+        self._log("required_checks", branch)
+        return self.branch_requires
+
+    def pushed_at(self, branch: str, sha: str) -> datetime | None:
+        self._log("pushed_at", branch, sha)
+        return self.pushes.get((branch, sha))
+
+    def compare(self, base: str, head: str) -> Comparison:
+        self._log("compare", base, head)
+        return Comparison(ahead_by=2, behind_by=0, commits=(Commit(sha=head, subject="Sell more"),))
+
+    def pull_requests_of(self, sha: str) -> tuple[int, ...]:
+        self._log("pull_requests_of", sha)
+        return self.came_by.get(sha, ())
+
+    # -- the record --
+    def deployments(self, environment: str, limit: int) -> tuple[Deployment, ...]:
+        self._log("deployments", environment)
+        with self._mutex:
+            return tuple(kept for kept in reversed(self.kept) if kept.environment == environment)[:limit]
+
+    def create_deployment(
+        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
+    ) -> Deployment:
+        self._log("create_deployment", environment, sha)
+        made = Deployment(
+            id=next(self._ids), sha=sha, ref=sha, environment=environment, payload=json.loads(json.dumps(payload)),
+            created_at=datetime.fromtimestamp(self._clock.now(), UTC), creator="slipway[bot]",
+        )  # fmt: skip
+        with self._mutex:
+            self.kept.append(made)
+        return made
+
+    def set_status(
+        self, deployment_id: int, state: str, *, description: str = "", environment_url: str = "", log_url: str = ""
+    ) -> None:
+        self._log("set_status", deployment_id, state)
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        with self._mutex:
+            environment = next(kept.environment for kept in self.kept if kept.id == deployment_id)
+            for index, kept in enumerate(self.kept):
+                new = state if kept.id == deployment_id else ""
+                if state == "success" and kept.environment == environment and kept.state == "success" and not new:
+                    new = "inactive"  # REST, auto_inactive: earlier successes of the environment become inactive
+                if new:
+                    status = DeploymentStatus(
+                        state=new, description=description, environment_url=environment_url, created_at=now
+                    )
+                    self.kept[index] = replace(kept, statuses=(status, *kept.statuses))
+
+    # -- talk --
+    def comment(self, number: int, body: str) -> CommentRef:
+        self._log("comment", number)
+        with self._mutex:
+            comment_id = next(self._ids)
+            self.bodies[comment_id] = [body]
+            self.threads[comment_id] = number
+        return CommentRef(id=comment_id, body=body)
+
+    def edit_comment(self, comment_id: int, body: str) -> None:
+        self._log("edit_comment", comment_id)
+        with self._mutex:
+            if comment_id not in self.bodies:
+                raise NotFoundError("No such comment.", service="GitHub", operation="edit_comment", status=404)
+            self.bodies[comment_id].append(body)
+
+    def react(self, comment_id: int, content: str) -> None:
+        self._log("react", comment_id, content)
+        self.reactions.append(content)
+
+    def unreact(self, comment_id: int, reaction_id: int) -> None:
+        self._log("unreact", comment_id, reaction_id)
+        self.unreacted.append(reaction_id)
+
+    # -- locks --
+    def lock(self, environment: str) -> Lock | None:
+        self._log("lock", environment)
+        return self.locks.get(environment)
+
+    def take_lock(self, record: LockRecord) -> Lock | None:
+        self._log("take_lock", record.environment)
+        with self._mutex:
+            if record.environment in self.locks:
+                return None
+            lock = Lock(environment=record.environment, oid=f"{next(self._ids):040x}", record=record)
+            self.locks[record.environment] = lock
+            return lock
+
+    def release_lock(self, lock: Lock) -> bool:
+        self._log("release_lock", lock.environment)
+        with self._mutex:
+            ours = self.locks.get(lock.environment) == lock
+            if ours:
+                del self.locks[lock.environment]
+            return ours
+
+    def run_alive(self, run_id: int, attempt: int) -> bool:
+        self._log("run_alive", run_id, attempt)
+        return (run_id, attempt) in self.alive
+
+    def tarball(self, sha: str) -> AbstractContextManager[Iterator[bytes]]:
+        self._log("tarball", sha)
+        return nullcontext(iter([b""]))
+
+    # -- for tests --
+    def thread(self, number: int) -> list[str]:
+        """The comments of a thread as they stand."""
+        return [bodies[-1] for comment_id, bodies in self.bodies.items() if self.threads[comment_id] == number]
+
+    def states(self, environment: str = "staging") -> list[str]:
+        return [kept.state for kept in self.kept if kept.environment == environment]
+
+
+class FakeTarget:
+    """Two services, one job. What is applied happens at once and is seen at the second look.
+
+    ``broken`` holds ids of steps that fail, ``sick`` shas whose web answers 500, ``stuck`` steps that never end.
+    """
+
+    traits = Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
+
+    def __init__(self, log: Log, names: tuple[str, ...] = ("web", "worker")) -> None:
+        self._log = log
+        self._mutex = threading.Lock()
+        self.live = {name: ServiceState(service=name, exists=False) for name in names}
+        self.broken: set[str] = set()
+        self.stuck: set[str] = set()
+        self.sick: set[str] = set()
+        self.public = {"web"}
+        self.images: dict[str, Artifact] = {}
+        self.seen: set[tuple[str, str]] = set()  # (release, step) that was begun
+        self.polled: set[tuple[str, str]] = set()
+        self.revisions: dict[str, tuple[str, str]] = {}  # revision -> (release, sha)
+        self.executions: list[str] = []
+        self.cancelled: list[str] = []
+
+    def serving(self) -> Serving:
+        self._log("serving")
+        with self._mutex:
+            return Serving(services=tuple(self.live.values()))
+
+    def observe(self, step: Step, known: Known) -> Observation:
+        self._log("observe", step.id)
+        key = (known.release.key, step.id)
+        if step.id in self.broken and key in self.seen:
+            return Broken(detail=f"{step.id} went wrong")
+        if step.id in self.stuck and key in self.seen:
+            return Running(handle=f"op-{step.id}", detail="under way")
+        with self._mutex:
+            done = self._done(step, known)
+            if done is None:
+                return Absent()
+            if key in self.seen and key not in self.polled:
+                self.polled.add(key)
+                return Running(detail="under way")
+        return done
+
+    def _done(self, step: Step, known: Known) -> Done | None:
+        release = known.release
+        match step:
+            case Build():
+                artifact = self.images.get(release.sha)
+                return Done(artifact=artifact) if artifact else None
+            case RunJob():
+                name = f"{step.job}-{release.key}"
+                return Done(handle=name) if name in self.executions else None
+            case Rollout():
+                name = self._revision(step.service, known)
+                return Done(handle=f"projects/p/{name}") if name in self.revisions else None
+            case Shift():
+                wanted = {self._revision(service, known) for service in step.services}
+                return Done() if {self.live[service].revision for service in step.services} == wanted else None
+            case Restore():
+                now = {state.service: state.revision for state in self.live.values()}
+                back = all(now[state.service] == state.revision for state in step.to.services)
+                return Done(detail="restored") if back else None
+            case Verify():
+                raise AssertionError("Verify is not for targets")
+
+    def apply(self, step: Step, known: Known) -> Running | Done:
+        self._log("apply", step.id)
+        key = (known.release.key, step.id)
+        self.seen.add(key)
+        release = known.release
+        if step.id in self.broken | self.stuck:
+            return Running(handle=f"op-{step.id}")
+        with self._mutex:
+            match step:
+                case Build():
+                    digest = f"sha256:{release.sha}"
+                    self.images[release.sha] = Artifact(digest=digest, reference=f"r@{digest}", sha=release.sha)
+                case RunJob():
+                    self.executions.append(f"{step.job}-{release.key}")
+                case Rollout():
+                    self.revisions[self._revision(step.service, known)] = (release.key, release.sha)
+                case Shift():
+                    for service in step.services:
+                        self.live[service] = self._state(service, self._revision(service, known))
+                case Restore():
+                    for state in step.to.services:
+                        self.live[state.service] = state
+                case Verify():
+                    raise AssertionError("Verify is not for targets")
+        return Running(handle=f"op-{step.id}")
+
+    def _revision(self, service: str, known: Known) -> str:
+        return f"shop-{service}-{known.release.sha[:7]}-{known.release.key}"
+
+    def _state(self, service: str, revision: str) -> ServiceState:
+        key, sha = self.revisions[revision]
+        return ServiceState(
+            service=service,
+            url=f"https://{service}.test",
+            traffic=(TrafficShare(revision=revision, percent=100),),
+            digests={revision: f"sha256:{sha}"},
+            labels={revision: {"slipway-release": key, "slipway-sha": sha}},
+        )
+
+    def cancel(self, step: Step, known: Known) -> None:
+        self._log("cancel", step.id)
+        self.cancelled.append(step.id)
+
+    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+        self._log("diagnose", step.id)
+        return Diagnosis(error=f"first error of {step.id}", tail=("line one", "line two"))
+
+    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+        self._log("endpoint", service, phase)
+        if phase == "candidate":
+            return f"https://{self._revision(service, known)}.test"
+        return self.live[service].url
+
+    def authorization(self, service: str, url: str) -> Mapping[str, str]:
+        return {}
+
+    def exposure(self, service: str) -> Exposure:
+        self._log("exposure", service)
+        return Exposure(public=service in self.public, ingress="all")
+
+    def probe(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
+        self._log("probe", url)
+        name = (urlsplit(url).hostname or "").removesuffix(".test")
+        revision = self.live[name].revision if name in self.live else name
+        _, sha = self.revisions[revision]
+        if sha in self.sick:
+            return Answer(status=500, body=b"division by zero")
+        return Answer(status=200, body=json.dumps({"version": sha[:7]}).encode(), seconds=0.02)
+
+    def serves(self) -> set[str]:
+        """The shas that serve."""
+        return {self.revisions[state.revision][1] for state in self.live.values() if state.revision}
+
+
+@dataclass
+class World:
+    """Everything, and the ways to make things happen in it."""
+
+    log: Log
+    clock: FakeClock
+    github: FakeGitHub
+    target: FakeTarget
+    comments: Iterator[int] = field(default_factory=lambda: itertools.count(9001))
+    runs: Iterator[int] = field(default_factory=lambda: itertools.count(501))
+    specs: list[Spec] = field(default_factory=list)
+    summary: list[str] = field(default_factory=list)
+
+    def pull(self, number: int = 7, **over: Any) -> PullRequest:
+        """Have a pull request whose head was pushed a minute ago."""
+        defaults: dict[str, Any] = {
+            "number": number, "title": "Sell more", "author": "dana", "state": "open", "merged": False,
+            "draft": False, "mergeable": True, "head_sha": sha_of(number), "head_ref": f"branch-{number}",
+            "head_repository": "acme/shop", "base_ref": "main", "base_repository": "acme/shop",
+        }  # fmt: skip
+        pull = PullRequest(**{**defaults, **over})
+        self.github.pulls[number] = pull
+        pushed = datetime.fromtimestamp(self.clock.now(), UTC) - timedelta(minutes=1)
+        self.github.pushes[pull.head_ref, pull.head_sha] = pushed
+        return pull
+
+    def comment(self, body: str, **over: Any) -> CommentEvent:
+        number = over.get("number", 7)
+        comment_id = next(self.comments)
+        defaults: dict[str, Any] = {
+            "repository": "acme/shop", "default_branch": "main", "comment_id": comment_id, "comment_url": "",
+            "body": body, "author": "dana", "author_id": 1, "author_is_bot": False,
+            "created_at": datetime.fromtimestamp(self.clock.now(), UTC), "number": number, "is_pull_request": True,
+        }  # fmt: skip
+        return CommentEvent(**{**defaults, **over})
+
+    def push(self, sha: str = sha_of(1), actor: str = "dana") -> PushEvent:
+        return PushEvent(repository="acme/shop", default_branch="main", sha=sha, actor=actor)
+
+    def dispatch(self, actor: str = "dana", sha: str = sha_of(1)) -> DispatchEvent:
+        return DispatchEvent(repository="acme/shop", default_branch="main", ref="refs/heads/main", actor=actor, sha=sha)
+
+    def settings(self, event: Event, **over: Any) -> Settings:
+        names = {CommentEvent: "issue_comment", PushEvent: "push", DispatchEvent: "workflow_dispatch"}
+        defaults: dict[str, Any] = {
+            "repository": "acme/shop", "event_name": names[type(event)], "event_path": Path("event.json"),
+            "run": Run(id=next(self.runs), attempt=1, url="https://github.com/acme/shop/actions/runs/1"), "token": "t",
+        }  # fmt: skip
+        return Settings(**{**defaults, **over})
+
+    def connect(self, spec: Spec) -> Target:
+        self.log("connect")
+        self.specs.append(spec)
+        return self.target
+
+    def handle(self, event: Event, **over: Any) -> Outcome:
+        """Handle an event, as one run of the workflow would."""
+        github: GitHub = self.github
+        gatherer = Gatherer()
+        context = Context(
+            settings=self.settings(event, **over), github=github, final=github, connect=self.connect,
+            probe=self.target.probe, clock=self.clock, default_branch="main",
+            masker=Masker(("s3cretS3cret",)), gatherer=gatherer,
+        )  # fmt: skip
+        self.summary = context.summary
+        self.clock.sleep(5.0)
+        try:
+            return handle(event, context)
+        finally:
+            gatherer.close()
+
+    def say(self, body: str, **over: Any) -> Outcome:
+        """Comment on pull request 7, and handle that."""
+        settings = {key: over.pop(key) for key in list(over) if key in Settings.__dataclass_fields__}
+        return self.handle(self.comment(body, **over), **settings)
+
+    def released(self, number: int) -> Outcome:
+        """Release pull request ``number``'s head to staging, and forget the log of it."""
+        self.pull(number)
+        outcome = self.say("/deploy staging", number=number)
+        assert outcome.reason.value == "released", outcome.message
+        self.log.calls.clear()
+        return outcome
+
+    @property
+    def shown(self) -> str:
+        """The one comment of the bot on pull request 7 that came last."""
+        return self.github.thread(7)[-1]
+
+    def mutations(self) -> list[tuple[str, Any]]:
+        return [(name, args[0]) for name, args in self.log.calls if name == "apply"]
+
+
+@pytest.fixture
+def world() -> World:
+    log, clock = Log(), FakeClock()
+    made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log))
+    made.pull(7)
+    return made

@@ -1,0 +1,215 @@
+"""Locks, interrupted runs, commands said twice, heads that move: what a later run makes of an earlier one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bot.core.facts import Lock, LockRecord, Run
+from bot.core.outcome import Decision, Reason
+
+SIX, SEVEN = "0000006" + "0" * 33, "0000007" + "0" * 33
+
+
+def somebodys(run: int = 77, *, readable: bool = True) -> Lock:
+    record = LockRecord(
+        environment="staging",
+        run_id=run,
+        run_attempt=1,
+        actor="max",
+        pull_request=3,
+        sha=SIX,
+        since=datetime(2026, 3, 2, 11, 59, tzinfo=UTC),
+    )
+    return Lock(environment="staging", oid="f" * 40, record=record if readable else None)
+
+
+def held(world: Any, run: int = 77, *, readable: bool = True) -> Lock:
+    lock = somebodys(run, readable=readable)
+    world.github.locks["staging"] = lock
+    return lock
+
+
+@pytest.mark.parametrize("text", ["/deploy staging", "/rollback staging"])
+def test_a_held_environment_is_refused_and_left_alone(world: Any, text: str) -> None:
+    world.released(5)
+    world.released(6)
+    lock = held(world)
+    world.github.alive.add((77, 1))
+    outcome = world.say(text, author="max")
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.LOCKED, 0)
+    assert "held by max" in world.shown
+    assert world.github.locks["staging"] is lock
+    assert world.mutations() == []
+
+
+def test_a_lock_that_cannot_be_read_counts_as_held(world: Any) -> None:
+    held(world, readable=False)
+    assert world.say("/deploy staging").reason is Reason.LOCKED
+    assert "staging" in world.github.locks
+
+
+def test_a_lock_whose_run_is_gone_is_reaped(world: Any) -> None:
+    held(world)
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+    assert world.github.locks == {}
+
+
+def test_a_lock_of_this_very_run_is_ours(world: Any) -> None:
+    held(world, 77)
+    assert world.say("/deploy staging", run=Run(id=77, attempt=1)).reason is Reason.RELEASED
+    assert not world.log.named("run_alive")
+
+
+def test_a_lock_of_this_runs_earlier_attempt_is_reaped(world: Any) -> None:
+    held(world, 77)
+    assert world.say("/deploy staging", run=Run(id=77, attempt=2)).reason is Reason.RELEASED
+    assert len(world.log.named("take_lock")) == 1
+    assert world.github.locks == {}
+
+
+def test_somebody_faster_is_named(world: Any) -> None:
+    world.log.hooks["take_lock"] = lambda: world.github.locks.__setitem__("staging", somebodys())
+    world.github.alive.add((77, 1))
+    outcome = world.say("/deploy staging")
+    assert outcome.reason is Reason.LOCKED
+    assert "held by max" in world.shown
+    assert world.mutations() == []
+    assert "staging" in world.github.locks
+
+
+# -- said twice -------------------------------------------------------------------------------------------------
+def test_a_command_that_was_carried_out_is_not_carried_out_again(world: Any) -> None:
+    event = world.comment("/deploy staging")
+    first = world.handle(event)
+    world.log.calls.clear()
+    again = world.handle(event)
+    assert (again.decision, again.reason, again.exit_code) == (Decision.ANSWERED, Reason.ALREADY_DONE, 0)
+    assert (again.deployment_id, again.comment_id) == (first.deployment_id, first.comment_id)
+    assert world.mutations() == []
+    assert len(world.github.thread(7)) == 1
+
+
+def test_a_command_that_failed_may_be_run_again(world: Any) -> None:
+    event = world.comment("/deploy staging")
+    world.target.broken.add("job-migrate")
+    assert world.handle(event).reason is Reason.JOB_FAILED
+    world.target.broken.clear()
+    assert world.handle(event).reason is Reason.RELEASED
+    assert world.github.states() == ["failure", "success"]
+
+
+# -- interrupted --------------------------------------------------------------------------------------------------
+def interrupted(world: Any, event: Any, at: str) -> None:
+    """Have a run of an event that dies when it would apply a step: nothing after that is done or written."""
+
+    class KilledError(BaseException):
+        pass
+
+    def die() -> None:
+        if ("apply", at) in world.mutations():
+            raise KilledError
+
+    lock: list[Lock] = []
+    world.log.hooks["apply"] = die
+    world.log.hooks["release_lock"] = lambda: lock.extend(world.github.locks.values())
+    with pytest.raises(KilledError):
+        world.handle(event)
+    world.log.hooks.clear()
+    world.log.calls.clear()
+    world.github.locks = {item.environment: item for item in lock}
+    assert world.github.kept[-1].state in {"pending", "in_progress"}
+
+
+@pytest.mark.parametrize("at", ["build", "job-migrate", "rollout-web", "shift"])
+def test_an_interrupted_release_said_again_is_finished(world: Any, at: str) -> None:
+    world.released(6)
+    event = world.comment("/deploy staging")
+    interrupted(world, event, at)
+    outcome = world.handle(event)
+    assert outcome.reason is Reason.RELEASED
+    assert world.target.serves() == {SEVEN}
+    assert len(world.target.executions) == 2  # of the release before, and one of this: never run twice
+    assert world.github.states() == ["inactive", "success"]
+    assert len(world.github.thread(7)) == 1
+    assert "is live on **staging**" in world.shown
+    assert world.github.locks == {}
+
+
+def test_a_failure_after_an_interrupted_release_goes_back_to_what_served_before_both(world: Any) -> None:
+    world.released(6)
+    world.log.fail("set_status", 2)
+    world.say("/deploy staging")  # 7 serves, and nobody knows that it is well
+    world.log.heal()
+    world.pull(8)
+    world.target.broken.add("rollout-web")
+    assert world.say("/deploy staging", number=8).reason is Reason.ROLLOUT_FAILED
+    assert world.target.serves() == {SIX}
+    assert world.github.states() == ["success", "error", "failure"]
+
+
+def test_only_the_newest_release_can_have_been_interrupted(world: Any) -> None:
+    """One that was never closed, with others after it, says nothing about what served before the next."""
+    world.pull(5)
+    world.log.fail("set_status", error=None)
+    world.say("/deploy staging", number=5)
+    world.log.heal()
+    world.released(6)
+    open_ = replace(world.github.kept[0], statuses=())
+    world.github.kept[0] = open_
+    world.target.broken.add("rollout-web")
+    assert world.say("/deploy staging").reason is Reason.ROLLOUT_FAILED
+    assert world.target.serves() == {SIX}
+
+
+def test_a_release_that_ends_while_the_lock_is_taken_was_not_interrupted(world: Any) -> None:
+    world.released(5)
+    world.pull(6)
+    world.log.fail("set_status", 2)
+    world.say("/deploy staging", number=6)
+    world.log.heal()
+    number = world.github.kept[-1].id
+    world.log.hooks["take_lock"] = lambda: world.github.set_status(number, "success")
+    world.target.broken.add("rollout-web")
+    assert world.say("/deploy staging").reason is Reason.ROLLOUT_FAILED
+    assert world.target.serves() == {SIX}
+
+
+def test_deployments_of_others_are_left_alone(world: Any) -> None:
+    world.released(6)
+    world.github.kept.insert(0, replace(world.github.kept[0], id=1, payload={"by": "hand"}, statuses=()))
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+    assert world.github.kept[0].state == "pending"
+
+
+# -- heads that move ----------------------------------------------------------------------------------------------
+def moves(world: Any, when: str, **over: Any) -> None:
+    world.log.hooks[when] = lambda: world.github.pulls.__setitem__(
+        7, replace(world.github.pulls[7], head_sha="9" * 40, **over)
+    )
+
+
+def test_a_head_that_moves_before_the_first_mutation_stops_it(world: Any) -> None:
+    moves(world, "take_lock")
+    outcome = world.say("/deploy staging")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.HEAD_MOVED)
+    assert world.mutations() == []
+    assert world.github.states() == ["error"]
+    assert world.github.locks == {}
+    assert len(world.github.thread(7)) == 1
+    assert "`/deploy staging @9999999`" in world.shown
+
+
+def test_a_pull_request_that_is_merged_meanwhile_stops_nothing(world: Any) -> None:
+    moves(world, "take_lock", merged=True)
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+
+
+def test_a_rollback_does_not_look_at_the_head(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    moves(world, "take_lock")
+    assert world.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK

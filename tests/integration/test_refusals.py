@@ -1,0 +1,260 @@
+"""Every way in which a command is not carried out: the reason, who is told, and that nothing was changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.core.facts import CheckState
+from bot.core.outcome import Decision, Reason
+
+SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
+PATH = ".github/slipway.yml", "main"
+
+
+def gates(world: Any, text: str) -> None:
+    world.github.files[PATH] = world.github.files[PATH].replace("gates: {required_checks: [ci]}", f"gates: {text}")
+
+
+@pytest.mark.parametrize(
+    ("pull", "reason"),
+    [
+        ({"state": "closed"}, Reason.PULL_REQUEST_CLOSED),
+        ({"draft": True}, Reason.PULL_REQUEST_DRAFT),
+        ({"mergeable": False}, Reason.PULL_REQUEST_CONFLICTS),
+        ({"base_ref": "release"}, Reason.WRONG_BASE),
+        ({"head_repository": "eve/shop"}, Reason.FORK),
+        ({"head_repository": ""}, Reason.FORK),
+    ],
+)
+def test_the_state_of_the_pull_request(world: Any, pull: Any, reason: Reason) -> None:
+    world.pull(7, **pull)
+    refused(world, world.say("/deploy staging"), reason)
+
+
+@pytest.mark.parametrize(
+    ("checks", "reason"),
+    [
+        ((), Reason.CHECKS_MISSING),
+        ((CheckState(name="lint", state="success"),), Reason.CHECKS_MISSING),
+        ((CheckState(name="ci", state="pending"),), Reason.CHECKS_PENDING),
+        ((CheckState(name="ci", state="failure"),), Reason.CHECKS_FAILED),
+        ((CheckState(name="ci", state="success"), CheckState(name="ci", state="failure")), Reason.CHECKS_FAILED),
+    ],
+)
+@pytest.mark.parametrize("source", ["{required_checks: [ci]}", "{required_checks: branch}"])
+def test_required_checks(world: Any, checks: Any, reason: Reason, source: str) -> None:
+    gates(world, source)
+    world.github.check_states[SEVEN] = checks
+    refused(world, world.say("/deploy staging"), reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("/deploy nowhere", Reason.UNKNOWN_ENVIRONMENT),
+        ("/deploy stagign", Reason.UNKNOWN_ENVIRONMENT),
+        ("/deploy", Reason.UNKNOWN_ENVIRONMENT),
+        ("/status nowhere", Reason.UNKNOWN_ENVIRONMENT),
+        ("/deploy staging @1234567", Reason.HEAD_MOVED),
+        ("/deploy staging web", Reason.BAD_ARGUMENTS),
+        ("/deploy staging @xyz", Reason.BAD_ARGUMENTS),
+        ('/deploy staging --reason="open', Reason.BAD_ARGUMENTS),
+        ("/deplyo staging", Reason.UNKNOWN_COMMAND),
+    ],
+)
+def test_what_was_typed(world: Any, text: str, reason: Reason) -> None:
+    refused(world, world.say(text), reason)
+
+
+def test_a_mistyped_environment_gets_the_nearest_name(world: Any) -> None:
+    world.say("/deploy stagign")
+    assert "`/deploy staging`" in world.shown
+
+
+def test_a_head_that_was_pushed_after_the_comment(world: Any) -> None:
+    event = world.comment("/deploy staging")
+    world.github.pushes["branch-7", SEVEN] = event.created_at + timedelta(seconds=1)
+    outcome = world.handle(event)
+    refused(world, outcome, Reason.HEAD_MOVED)
+    assert "`/deploy staging @0000007`" in world.shown
+
+
+def test_a_head_that_nobody_saw_being_pushed(world: Any) -> None:
+    world.github.pushes.clear()
+    refused(world, world.say("/deploy staging"), Reason.PUSH_UNKNOWN)
+    assert world.say("/deploy staging @0000007").reason is Reason.RELEASED
+
+
+def test_a_sha_that_must_be_named(world: Any) -> None:
+    gates(world, "{require_sha: true}")
+    refused(world, world.say("/deploy staging"), Reason.SHA_REQUIRED)
+    assert world.say("/deploy staging @0000007").reason is Reason.RELEASED
+
+
+def test_a_fork_where_forks_are_allowed_names_its_sha(world: Any) -> None:
+    gates(world, "{allow_forks: true}")
+    world.pull(7, head_repository="eve/shop")
+    refused(world, world.say("/deploy staging"), Reason.SHA_REQUIRED)
+    assert world.say("/deploy staging @0000007").reason is Reason.RELEASED
+
+
+def test_what_is_not_acted_on_yet(world: Any) -> None:
+    world.github.files[PATH] = world.github.files[PATH].replace("{target: gcp, on", "{target: gcp, backup: {a: b}, on")
+    refused(world, world.say("/deploy staging"), Reason.UNSUPPORTED_SETTING)
+
+
+def test_every_reason_is_told_at_once(world: Any) -> None:
+    world.pull(7, draft=True, base_ref="release")
+    refused(world, world.say("/deploy staging"), Reason.PULL_REQUEST_DRAFT)
+    assert "for 2 reasons" in world.shown
+
+
+def test_a_gate_of_the_environment_stands_in_for_the_general_one(world: Any) -> None:
+    world.github.files[PATH] = world.github.files[PATH].replace(
+        "{target: gcp, on", "{target: gcp, gates: {allow_drafts: true}, on"
+    )
+    world.pull(7, draft=True)
+    world.github.check_states[SEVEN] = ()
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+
+
+def refused(world: Any, outcome: Any, reason: Reason) -> None:
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, reason, 0)
+    assert world.mutations() == []
+    assert world.github.kept == []
+    assert not world.log.named("take_lock")
+    assert len(world.github.thread(7)) == 1
+    if reason is not Reason.UNKNOWN_COMMAND and reason is not Reason.BAD_ARGUMENTS:
+        assert world.github.reactions == ["-1"]
+
+
+# -- who may --------------------------------------------------------------------------------------------------------
+def test_an_outsider_gets_a_sign_and_no_answer(world: Any) -> None:
+    outcome = world.say("/help", author="eve")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.FORBIDDEN)
+    assert world.github.bodies == {}
+    assert world.github.reactions == ["-1"]
+
+
+def test_a_reader_gets_a_sign_and_no_answer_to_what_is_not_his(world: Any) -> None:
+    assert world.say("/deploy staging", author="rita").reason is Reason.FORBIDDEN
+    assert world.github.bodies == {}
+    assert world.say("/status", author="rita").reason is Reason.STATUS_SHOWN
+
+
+def test_a_colleague_is_told_which_role_it_takes(world: Any) -> None:
+    outcome = world.say("/deploy production")
+    assert outcome.reason is Reason.FORBIDDEN
+    assert "needs `admin`" in world.shown
+    assert world.mutations() == []
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_a_team_may(world: Any, member: bool) -> None:
+    world.released(5)
+    world.released(6)
+    if member:
+        world.github.teams.add(("acme", "oncall", "dana"))
+    outcome = world.say("/rollback staging")
+    assert outcome.reason is (Reason.ROLLED_BACK if member else Reason.FORBIDDEN)
+
+
+def test_an_outsider_in_a_team_may_not(world: Any) -> None:
+    world.github.teams.add(("acme", "oncall", "eve"))
+    assert world.say("/rollback staging", author="eve").reason is Reason.FORBIDDEN
+    assert not world.log.named("team_member")
+
+
+def test_a_push_by_somebody_who_may_not_fails_the_run(world: Any) -> None:
+    outcome = world.handle(world.push(actor="eve"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.FORBIDDEN, 1)
+    assert world.mutations() == []
+
+
+# -- what is not for us -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/promote staging", "`/deploy`"])
+def test_prose_is_ignored(world: Any, text: str) -> None:
+    outcome = world.say(text, reaction_id=55)
+    assert (outcome.decision, outcome.reason) == (Decision.IGNORED, Reason.NOT_A_COMMAND)
+    assert world.github.unreacted == [55]
+    assert [name for name, _ in world.log.calls] == ["unreact"]
+
+
+def test_a_reaction_that_cannot_be_taken_back_is_no_matter(world: Any) -> None:
+    world.log.fail("unreact")
+    assert world.say("looks good", reaction_id=55).decision is Decision.IGNORED
+
+
+def test_bots_are_ignored_unless_named(world: Any) -> None:
+    assert world.say("/status", author_is_bot=True, author_id=41).decision is Decision.IGNORED
+    outcome = world.say("/status", author_is_bot=True, author_id=41, allowed_bots=frozenset({41}))
+    assert outcome.reason is Reason.STATUS_SHOWN
+
+
+@pytest.mark.parametrize("author", ["rita", "eve"])
+def test_who_may_not_gets_no_hint(world: Any, author: str) -> None:
+    outcome = world.say("/deplyo staging", author=author, reaction_id=55)
+    assert outcome.decision is Decision.REFUSED
+    assert world.github.bodies == {}
+
+
+def test_a_hint_shows_what_was_probably_meant(world: Any) -> None:
+    world.say("/deplyo staging")
+    assert "did you mean `/deploy staging`" in world.shown
+
+
+def test_a_near_miss_beside_a_command_is_prose(world: Any) -> None:
+    assert world.say("/deploy staging\n/statsu").reason is Reason.RELEASED
+
+
+# -- the configuration ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "reason", "word"),
+    [
+        (None, Reason.CONFIG_MISSING, "There is no"),
+        ("version: 1\nap: shop\n", Reason.CONFIG_INVALID, "ap"),
+        ("{", Reason.CONFIG_INVALID, "problem"),
+        ("", Reason.CONFIG_INVALID, "problem"),
+    ],
+)
+@pytest.mark.parametrize(("author", "told"), [("dana", True), ("rita", False)])
+def test_a_configuration_that_does_not_do(
+    world: Any, text: str | None, reason: Reason, word: str, author: str, told: bool
+) -> None:
+    if text is None:
+        del world.github.files[PATH]
+    else:
+        world.github.files[PATH] = text
+    outcome = world.say("/deploy staging", author=author)
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, reason, 1)
+    assert [word in body for body in world.github.thread(7)] == [True] * told
+    assert world.github.reactions == ["confused"]
+    assert world.mutations() == []
+
+
+def test_the_pull_requests_own_configuration_is_never_read(world: Any) -> None:
+    world.say("/deploy staging")
+    assert {ref for _, ref in world.log.named("file")} == {"main"}
+
+
+def test_a_placeholder_without_a_value_is_told(world: Any) -> None:
+    world.github.files[PATH] = world.github.files[PATH].replace("project: acme", "project: ${vars.PROJECT}")
+    with pytest.raises(Exception, match="PROJECT"):
+        world.say("/deploy staging")
+    assert "PROJECT" in world.shown
+    assert world.mutations() == []
+    assert world.say("/deploy staging", variables={"PROJECT": "acme"}).reason is Reason.RELEASED
+
+
+def test_another_path_may_hold_the_configuration(world: Any) -> None:
+    world.github.files["deploy.yml", "main"] = world.github.files.pop(PATH)
+    assert world.say("/deploy staging", config_path="deploy.yml").reason is Reason.RELEASED
+
+
+def test_a_default_environment_is_meant_by_deploy_alone(world: Any) -> None:
+    world.github.files[PATH] += "default_environment: staging\n"
+    outcome = world.say("/deploy")
+    assert (outcome.reason, outcome.environment) == (Reason.RELEASED, "staging")

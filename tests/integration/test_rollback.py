@@ -1,0 +1,150 @@
+"""Rollbacks: back through the record, to what was verified while it served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.core.outcome import Decision, Reason
+from bot.core.serving import ServiceState, TrafficShare
+
+
+def sha(number: int) -> str:
+    return f"{number:07x}" + "0" * 33
+
+
+def test_what_served_before_serves_again(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.RELEASED, Reason.ROLLED_BACK, 0)
+    assert outcome.sha == sha(6)
+    assert world.target.serves() == {sha(6)}
+    assert world.mutations() == [("apply", "restore")]
+    assert "back on `0000006`" in world.shown
+    assert world.github.states() == ["inactive", "inactive", "success"]
+
+
+def test_a_second_rollback_goes_one_further_back(world: Any) -> None:
+    for number in (5, 6, 7):
+        world.released(number)
+    world.say("/rollback staging", author="max")
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+    assert world.target.serves() == {sha(5)}
+
+
+def test_failed_releases_are_no_place_to_go_back_to(world: Any) -> None:
+    world.released(5)
+    world.target.sick.add(sha(6))
+    world.pull(6)
+    assert world.say("/deploy staging", number=6).reason is Reason.VERIFICATION_FAILED
+    world.released(7)
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+
+
+def test_a_release_after_a_rollback_comes_back_to_what_served(world: Any) -> None:
+    for number in (5, 6):
+        world.released(number)
+    world.say("/rollback staging", author="max")  # 5 serves
+    world.released(7)
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+
+
+def test_the_first_release_has_nothing_before_it(world: Any) -> None:
+    world.released(6)
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.NOTHING_TO_ROLL_BACK_TO)
+    assert "first release" in world.shown
+    assert world.github.locks == {}
+    assert world.mutations() == []
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_was_not_released_from_here_cannot_be_rolled_back(world: Any, exists: bool) -> None:
+    if exists:
+        by_hand = ServiceState(service="web", traffic=(TrafficShare(revision="by-hand", percent=100),))
+        world.target.live["web"] = by_hand
+    outcome = world.say("/rollback staging", author="max")
+    assert outcome.reason is Reason.NOTHING_TO_ROLL_BACK_TO
+    assert world.mutations() == []
+
+
+@pytest.mark.parametrize("over", [{"draft": True}, {"mergeable": False}, {"state": "closed"}, {"base_ref": "other"}])
+def test_the_pull_requests_state_does_not_matter(world: Any, over: Any) -> None:
+    world.released(5)
+    world.released(6)
+    world.pull(7, **over)
+    world.github.pushes.clear()
+    assert world.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK
+
+
+def test_it_can_be_asked_for_on_an_issue(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    outcome = world.say("/rollback staging", author="max", number=3, is_pull_request=False)
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+    assert len(world.github.thread(3)) == 1
+
+
+def test_it_can_be_dispatched(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    outcome = world.handle(world.dispatch("max"), command="rollback", environment="staging")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+
+
+def test_a_failed_rollback_is_undone(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    world.target.sick.add(sha(5))
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.decision, outcome.reason) == (Decision.FAILED, Reason.VERIFICATION_FAILED)
+    assert world.target.serves() == {sha(6)}
+    assert world.github.states()[-1] == "failure"
+
+
+def test_a_release_whose_way_back_failed_can_be_rolled_back(world: Any) -> None:
+    """What serves then is the failed release: its own record says what served before it."""
+    world.released(6)
+    world.target.broken.add("undo")
+    world.target.public.add("worker")  # the live check of access fails
+    outcome = world.say("/deploy staging")
+    assert (outcome.decision, outcome.reason) == (Decision.FAILED, Reason.VERIFICATION_FAILED)
+    assert world.target.serves() == {sha(7)}
+    assert "/rollback staging" in world.shown
+    world.target.broken.clear()
+    world.target.public.discard("worker")
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
+    assert world.target.serves() == {sha(6)}
+
+
+# -- runs that ended before they did ------------------------------------------------------------------------------
+def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any) -> None:
+    for number in (5, 6, 7):
+        world.released(number)
+    event = world.comment("/rollback staging", author="max")
+    # The traffic is back on 6, but nobody wrote down that it is verified.
+    world.log.fail("set_status", 2)
+    world.handle(event)
+    world.log.heal()
+    assert world.target.serves() == {sha(6)}
+    assert world.github.kept[-1].state == "in_progress"
+    outcome = world.handle(event)
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
+    assert world.target.serves() == {sha(6)}
+
+
+def test_a_rollback_after_an_interrupted_release_brings_back_what_served_before_it(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    world.log.fail("set_status", 2)  # 7 serves, and nobody wrote down how it ended
+    world.say("/deploy staging")
+    world.log.heal()
+    assert world.target.serves() == {sha(7)}
+    outcome = world.say("/rollback staging", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
