@@ -1,0 +1,287 @@
+"""README.md and docs/ against the code: their commands, links, configurations, workflows and variables are real."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import pathlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from bot.cli import _parser
+from bot.core.commands import REGISTRY, Command, parse_line
+from bot.core.config import Config
+from bot.core.config_file import load
+from bot.targets.google import Endpoints
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+SOURCES = [
+    *(ROOT / f"bot/{name}.py" for name in ("settings", "triage", "cli", "log")),
+    *sorted(ROOT.glob("bot/targets/*.py")),
+    *sorted(ROOT.glob("bot/github/*.py")),
+]
+VARIABLE = re.compile(r"(?:GITHUB|ACTIONS|SLIPWAY|HEROKU|GOOGLE|CLOUDSDK|RUNNER)_[A-Z_]*[A-Z]|HOME")
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+
+
+def plain(data: Any) -> Any:
+    """Give keys that YAML 1.1 reads as true their name back: ``on``."""
+    if isinstance(data, dict):
+        return {"on" if key is True else key: plain(value) for key, value in data.items()}
+    return [plain(item) for item in data] if isinstance(data, list) else data
+
+
+WORKFLOWS = [plain(yaml.safe_load(path.read_text("utf-8"))) for path in sorted(ROOT.glob("docs/examples/*.yml"))]
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A block of code in a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def name(path: pathlib.Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def tokens(path: pathlib.Path) -> Iterator[Token]:
+    for token in MARKDOWN.parse(path.read_text("utf-8")):
+        yield token
+        yield from token.children or ()
+
+
+def fences(*languages: str) -> list[Fence]:
+    return [
+        Fence(name(path), token.map[0] + 1, token.info.strip(), token.content)
+        for path in PAGES
+        for token in tokens(path)
+        if token.type == "fence" and token.map and token.info.strip() in languages
+    ]
+
+
+def inline_code(path: pathlib.Path) -> list[str]:
+    return [token.content for token in tokens(path) if token.type == "code_inline"]
+
+
+def command_lines(fence: Fence) -> list[str]:
+    """Return the commands of a console block, continued lines joined."""
+    return [line.strip() for line in fence.text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+# -- links --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_links_lead_somewhere(path: pathlib.Path) -> None:
+    for token in tokens(path):
+        target = str(token.attrs.get("href") or token.attrs.get("src") or "")
+        if not target or target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.is_relative_to(ROOT), target
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+def anchors(path: pathlib.Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and mkdocs make them of plain words."""
+    found = re.findall(r"(?m)^#+ (.+)$", path.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+def test_every_page_is_in_the_menu() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    menu = set(re.findall(r": ([\w/-]+\.md)$", settings, re.MULTILINE))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}
+    assert pages - {"images/README.md"} == menu
+
+
+# -- commands -----------------------------------------------------------------------------------------------
+def test_the_readme_shows_the_two_commands_first() -> None:
+    shown = [command_lines(fence) for fence in fences("console") if fence.page == "README.md"]
+    assert shown[:2] == [
+        ["python3 -m pip install nox && nox -s demo"],
+        ["python3 -m pip install nox && nox -s tests"],
+    ]
+
+
+def test_every_nox_session_exists() -> None:
+    sessions = {
+        node.name
+        for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.decorator_list
+    }
+    for path in PAGES:
+        named = set(re.findall(r"nox (?:-s|--session) (\w+)", path.read_text("utf-8")))
+        assert named <= sessions, name(path)
+
+
+def test_every_command_of_the_command_line_parses() -> None:
+    lines = [line for fence in fences("console") for line in command_lines(fence)]
+    lines += [code for path in PAGES for code in inline_code(path) if re.match(r"slipway [a-z]+", code)]
+    own = [shlex.split(line)[1:] for line in lines if line.startswith("slipway ")]
+    assert own
+    for words in own:
+        assert callable(_parser().parse_args(words).run), words
+
+
+def slash_commands() -> Iterator[tuple[str, str]]:
+    verbs = "|".join(REGISTRY)
+    for path in PAGES:
+        for code in inline_code(path):
+            if re.match(rf"/({verbs})\b", code):
+                yield name(path), code
+    for fence in fences("text", "console"):
+        for line in command_lines(fence):
+            typed = re.search(r'--body "(/[^"]+)"', line)
+            if typed or re.match(rf"/({verbs})\b", line):
+                yield str(fence), typed[1] if typed else line
+
+
+def test_every_command_of_a_comment_parses() -> None:
+    found = list(slash_commands())
+    assert len(found) > 10
+    for place, text in found:
+        typed = re.sub(r"\s*\[[^\]]*\]", "", text).replace("<", "").replace(">", "")  # how a usage is written
+        assert isinstance(parse_line(typed), Command), f"{place}: {text}"
+
+
+# -- YAML ---------------------------------------------------------------------------------------------------
+def is_workflow(data: dict[Any, Any]) -> bool:
+    return bool({"jobs", "steps", "on"} & set(data))
+
+
+YAML = [(fence, plain(yaml.safe_load(fence.text))) for fence in fences("yaml", "yml")]
+CONFIGURATIONS = [(fence, data) for fence, data in YAML if not is_workflow(data)]
+WHOLE = [(fence, data) for fence, data in CONFIGURATIONS if "version" in data]
+PARTS = [(fence, data) for fence, data in CONFIGURATIONS if "version" not in data]
+# What the parts in the guides are parts of.
+BASE: dict[str, Any] = {
+    "version": 1,
+    "app": "hello",
+    "targets": {
+        "gcp": {
+            "type": "cloud_run",
+            "project": "p",
+            "region": "r",
+            "services": {"web": {"public": True}, "worker": {"public": False}},
+        }
+    },
+    "environments": {"staging": {}, "production": {}},
+}
+
+
+def laid_over(base: Any, part: Any) -> Any:
+    if isinstance(base, dict) and isinstance(part, dict):
+        return {key: laid_over(base.get(key), part.get(key, base.get(key))) for key in {**base, **part}}
+    return base if part is None else part
+
+
+def test_there_are_configurations_of_both_kinds() -> None:
+    assert len(WHOLE) >= 3
+    assert len(PARTS) >= 3
+
+
+@pytest.mark.parametrize(("fence", "data"), WHOLE, ids=[str(fence) for fence, _ in WHOLE])
+def test_configurations_load(fence: Fence, data: dict[str, Any]) -> None:
+    assert load(fence.text, file=fence.page).app == data["app"]
+
+
+@pytest.mark.parametrize(("fence", "data"), PARTS, ids=[str(fence) for fence, _ in PARTS])
+def test_parts_of_configurations_load(fence: Fence, data: dict[str, Any]) -> None:
+    assert set(data) <= set(Config.model_fields)
+    load(yaml.safe_dump(laid_over(BASE, data), sort_keys=False), file=fence.page)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/examples/configurations/*.yml")), ids=name)
+def test_example_configurations_load(path: pathlib.Path) -> None:
+    assert load(path.read_text("utf-8"), file=name(path)).environments
+
+
+def part_of(part: Any, whole: Any) -> bool:
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(key in whole and part_of(part[key], whole[key]) for key in part)
+    if isinstance(part, list):
+        return isinstance(whole, list) and all(any(part_of(item, other) for other in whole) for item in part)
+    return bool(part == whole)
+
+
+def test_workflows_are_parts_of_the_examples() -> None:
+    for fence, data in YAML:
+        if is_workflow(data):
+            assert any(part_of(data, workflow) for workflow in WORKFLOWS), str(fence)
+
+
+def test_a_part_is_told_from_what_is_none() -> None:
+    whole = {"on": {"push": {"branches": ["main"]}}, "jobs": {"a": 1, "b": 2}}
+    assert part_of({"jobs": {"b": 2}}, whole)
+    assert part_of({"on": {"push": {"branches": ["main"]}}}, whole)
+    assert not part_of({"jobs": {"b": 3}}, whole)
+    assert not part_of({"on": {"push": {"branches": ["dev"]}}}, whole)
+
+
+def test_the_readme_names_each_jobs_permissions() -> None:
+    [workflow] = [workflow for workflow in WORKFLOWS if "release" in workflow["jobs"]]
+    table = re.findall(r"(?m)^\| (`[^|]+`) \| (\w+) \| (\w+) \|", (ROOT / "README.md").read_text("utf-8"))
+    for column, job in enumerate(("command", "release"), start=1):
+        shown = {right: row[column] for row in table for right in re.findall(r"`([a-z-]+)`", row[0])}
+        granted = workflow["jobs"][job]["permissions"]
+        assert {right: level for right, level in shown.items() if level != "no"} == granted
+
+
+# -- variables ----------------------------------------------------------------------------------------------
+def read_by_the_bot() -> set[str]:
+    """Return the names that stand in the code as whole texts, and gcloud's, which are put together."""
+    found = {
+        node.value
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
+    }
+    overrides = {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{field.name.upper()}" for field in dataclasses.fields(Endpoints)}
+    return found | overrides
+
+
+def documented() -> set[str]:
+    page = (ROOT / "docs/reference/environment.md").read_text("utf-8")
+    cells = re.findall(r"(?m)^\| ([^|]+) \|", page)
+    return {match for cell in cells for match in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_variable_that_is_read_is_documented_and_no_other() -> None:
+    assert documented() == read_by_the_bot()
+
+
+def test_the_inputs_variables_are_those_that_the_action_sets(action: dict[str, Any]) -> None:
+    page = (ROOT / "docs/reference/environment.md").read_text("utf-8")
+    shown = dict(re.findall(r"(?m)^\| `([A-Z_]+)` \| `([a-z-]+)` \|", page))
+    passed = {
+        variable: match[1]
+        for step in action["runs"]["steps"]
+        for variable, value in step.get("env", {}).items()
+        if (match := re.fullmatch(r"\$\{\{ inputs\.([a-z-]+) \}\}", value))
+    }
+    assert shown == passed
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_no_page_names_a_variable_that_nobody_knows(path: pathlib.Path) -> None:
+    known = documented() | set(re.findall(r"\b[A-Z_]+\b", (ROOT / "action.yml").read_text("utf-8")))
+    named = {code for code in inline_code(path) if VARIABLE.fullmatch(code)}
+    assert named <= known
