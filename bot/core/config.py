@@ -25,14 +25,18 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", re.ASCII)
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_LONGEST = 7 * 86400.0  # the longest that Cloud Run lets anything take: a job's task (run.v2 TaskTemplate.timeout)
 
 
 def parse_duration(value: Any) -> float:
     """Read ``90s``, ``20m``, ``1h30m``, ``250ms`` or a number of seconds; returns seconds. Raises ValueError."""
+    if isinstance(value, str) and _SECONDS.fullmatch(value):  # `1.50`: no number to YAML, but plainly one
+        value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return float(min(value, 2 * _LONGEST))  # an int may be too large for a float
     match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if match is None:
         raise ValueError("should be a duration such as 90s, 20m or 1h30m")
@@ -59,19 +63,22 @@ class _OrText:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
+_DURATION_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {
+            "type": "string",
+            "pattern": r"^(\d+(\.\d+)?|(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?)$",
+        },
+        {"type": "number", "minimum": 0},
+    ]
+}
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    Field(gt=0),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?$"},
-                {"type": "number"},
-            ]
-        }
-    ),
+    Field(gt=0, le=_LONGEST),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
+Delay = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=_LONGEST), WithJsonSchema(_DURATION_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 Words = Annotated[
     tuple[str, ...],
@@ -81,12 +88,14 @@ Words = Annotated[
 # Names end up in names on Cloud Run: lower case, digits, hyphens, a letter first (RFC 1035, as run.v2 asks).
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # what may stand in single braces
 ROLES = ("read", "triage", "write", "maintain", "admin")
 Role = Annotated[str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[\w.-]+(/[\w.-]+)?)$")]
 Roles = Annotated[
     tuple[Role, ...],
     BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    Field(min_length=1),  # an empty list would read as "nobody", and nothing means the default
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
 Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
 
@@ -146,10 +155,18 @@ class BuildConfig(Model):
     overlay: Overlay | None = Field(None, description="Sources of other repositories. *Parsed; not acted on yet.*")
 
 
+def _names_or_branch(value: Any) -> Any:
+    return value if value == "branch" else _listed(value)
+
+
 class Gates(Model):
     """What must hold before a release starts."""
 
-    required_checks: tuple[str, ...] | Literal["branch"] = Field(
+    required_checks: Annotated[
+        tuple[str, ...] | Literal["branch"],
+        BeforeValidator(_names_or_branch),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field(
         (),
         description="Names of check runs or status contexts that must be green on the very sha, or `branch`: "
         "those that the rules of the base branch require.",
@@ -210,7 +227,7 @@ class Probe(Model):
     period: Duration = Field(10.0, description="Seconds between probes.")
     timeout: Duration = Field(1.0, description="Seconds one probe may take.")
     failures: int = Field(3, ge=1, description="Failures in a row that count as failed.")
-    delay: float = Field(0, ge=0, description="Seconds before the first probe.")
+    delay: Delay = Field(0.0, description="Seconds before the first probe.")
 
 
 def _probe(value: Any) -> Any:
@@ -345,7 +362,7 @@ class ServingCheckConfig(Model):
     """What serves equals what was released. This is always checked; naming it sets which services and how long."""
 
     serving: tuple[str, ...] = Field(description="Services.")
-    digest: str = Field("{release.digest}", description="Expected digest: only `{release.digest}` makes sense.")
+    digest: Literal["{release.digest}"] = Field("{release.digest}", description="Expected digest: the released one.")
     deadline: Duration = Field(60.0, description="Time in which it must be so.")
 
 
@@ -477,7 +494,9 @@ class EnvironmentConfig(Model):
         default_factory=Permissions, description="Who may do what here, instead of the general rule."
     )
     gates: Gates | None = Field(None, description="Gates here, instead of the general ones.")
-    values: dict[str, Text] = Field(default_factory=dict, description="Values of your own: `queue: x` gives `{queue}`.")
+    values: dict[ValueName, Text] = Field(
+        default_factory=dict, description="Values of your own: `queue: x` gives `{queue}`."
+    )
     env: dict[EnvName, Text] = Field(
         default_factory=dict, description="Environment variables of every service and job here."
     )

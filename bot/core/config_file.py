@@ -52,39 +52,78 @@ def _explain(details: ErrorDetails, node: Node) -> Problem:
     location = _without_tags(details["loc"])
     line, seen = locate(location, node)
     path = dotted(seen)
+    given = details["input"]
     match details["type"]:
         case "extra_forbidden":
-            key = str(location[-1])
-            return Problem(line=line, path=path, sentence=_unknown_key(key, location, seen))
+            sentence = _unknown_key(str(location[-1]), location, seen)
         case "missing":
-            return Problem(line=line, path=path, sentence=f"the key `{location[-1]}` is missing")
+            sentence = f"the key `{location[-1]}` is missing"
+        case "union_tag_not_found":
+            sentence = "the key `type` is missing: `cloud_run` or `heroku`"
         case "union_tag_invalid":
-            expected = str(details.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
-            given = str(details.get("ctx", {}).get("tag", ""))
-            guess = nearest(given, ("cloud_run", "heroku"))
-            hint = f"; did you mean `{guess}`?" if guess else ""
-            return Problem(line=line, path=path, sentence=f"`type: {given}` is not one of {expected}{hint}")
+            sentence = _wrong_tag(details)
         case "string_pattern_mismatch":
-            return Problem(line=line, path=path, sentence=_wrong_name(details))
-        case _:
-            message = details["msg"].removeprefix("Value error, ")
-            shown = f", not `{details['input']}`" if isinstance(details["input"], str | int | float) else ""
-            return Problem(line=line, path=path, sentence=f"{message[0].lower()}{message[1:]}{shown}")
+            sentence = _wrong_name(details)
+        case "string_type" if isinstance(given, bool):
+            sentence = f'this is text, so write "{_shown(given)}" in quotes'
+        case kind if given is None:
+            sentence = f"{_SHOULD.get(kind, 'this should not be empty')}; nothing is written here"
+        case kind:
+            message = (
+                details["msg"]
+                .removeprefix("Value error, ")
+                .removeprefix("Input ")
+                .removeprefix("String ")
+                .replace("'", "`")
+            )
+            quoted = (
+                f'"{given}"' if isinstance(given, str) and given.isdigit() else given
+            )  # text, where a number should be
+            shown = f", not `{_shown(quoted)}`" if isinstance(given, str | int | float) else ""
+            sentence = _SHOULD.get(kind, f"{message[0].lower()}{message[1:]}") + shown
+    return Problem(line=line, path=path, sentence=sentence)
+
+
+_SHOULD = {
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be `true` or `false`",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a mapping",
+    "model_type": "should be a mapping",
+    "too_short": "should not be empty",
+}
+
+
+def _shown(value: object) -> str:
+    """Return a value as it stands in the file, on one line and not too long."""
+    text = str(value).lower() if isinstance(value, bool) else " ".join(str(value).replace("`", "'").split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _wrong_tag(details: ErrorDetails) -> str:
+    expected = str(details.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
+    given = _shown(details.get("ctx", {}).get("tag", ""))
+    guess = nearest(given, ("cloud_run", "heroku"))
+    return f"`type: {given}` is not one of {expected}" + (f"; did you mean `{guess}`?" if guess else "")
 
 
 def _wrong_name(details: ErrorDetails) -> str:
     pattern = str(details.get("ctx", {}).get("pattern", ""))
-    given = f"`{details['input']}`"
-    if pattern.startswith("^[a-z]("):
-        return f"{given} is not a name: lower case letters, digits and hyphens, a letter first"
-    if pattern.startswith("^[A-Za-z_]"):
-        return f"{given} is not a variable's name: letters, digits and underscores, no digit first"
-    if pattern.startswith("^(read|"):
-        guess = nearest(str(details["input"]), ROLES)
-        return f"{given} is no role: write read, triage, write, maintain, admin, @login or @org/team" + (
-            f"; did you mean `{guess}`?" if guess else ""
-        )
-    return f"{given} should match {pattern}"
+    given = f"`{_shown(details['input'])}`"
+    sentence = next(sentence for start, sentence in _PATTERNS.items() if pattern.startswith(start))
+    guess = nearest(str(details["input"]), ROLES) if "role" in sentence else None
+    return f"{given} is {sentence}" + (f"; did you mean `{guess}`?" if guess else "")
+
+
+_PATTERNS = {
+    "^[a-z]([a-z0-9-]": "not a name: lower case letters, digits and hyphens, a letter first",
+    "^[a-z][a-z0-9_]": "not a value's name: lower case letters, digits and underscores, a letter first",
+    "^[A-Za-z_]": "not a variable's name: letters, digits and underscores, no digit first",
+    "^(read|": "no role: write read, triage, write, maintain, admin, @login or @org/team",
+    "^(latest|": "no version: write `latest` or a number",
+}
 
 
 def _without_tags(location: Path) -> Path:
@@ -98,11 +137,13 @@ def _without_tags(location: Path) -> Path:
 
 def _unknown_key(key: str, location: Path, seen: Path) -> str:
     names = _fields_at(location[:-1])
+    if key in names:  # known to another kind of target or check
+        return f"the key `{_shown(key)}` does not go with the others here"
     guess = nearest(key, names)
     if guess:
-        return f"there is no key `{key}` here; did you mean `{guess}`?"
+        return f"there is no key `{_shown(key)}` here; did you mean `{guess}`?"
     where = dotted(seen[:-1]) or "the top level"
-    return f"there is no key `{key}` in {where}; it may hold {listed(sorted(names))}"
+    return f"there is no key `{_shown(key)}` in {where}; it may hold {listed(sorted(names))}"
 
 
 def _fields_at(location: Path) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ PATTERN = re.compile(r"\$\{(vars\.[A-Za-z_][A-Za-z0-9_]*)\}|(?<![${])\{([a-z][a-
 # What `{…}` may name wherever the configuration is filled; environments add their own `values`.
 BUILT_IN = frozenset(
     {"app", "env", "suffix", "project", "region", "name", "sha", "short_sha", "version", "pyproject.version"}
-    | {"url", "site_url", "release.digest"}
+    | {"url", "site_url"}
 )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget
-from bot.core.placeholders import BUILT_IN, names_in
+from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
+from bot.core.placeholders import BUILT_IN, PATTERN, names_in
 from bot.core.words import listed, nearest
 
 Path = tuple[str | int, ...]
@@ -21,7 +21,11 @@ def references(config: Config) -> list[tuple[Path, str]]:
         problems += _checks(("targets", name, "verify"), target.verify, target)
         if isinstance(target, CloudRunTarget):
             problems += _workloads(name, target)
+            unknown = [key for key in target.suffix if key != "default" and key not in config.environments]
+            problems += [(("targets", name, "suffix", key), _no_such("environment", key, config.environments))
+                         for key in unknown]  # fmt: skip
     problems += _placeholders(config)
+    problems += _twins(config)
     default = config.default_environment
     if default is not None and default not in config.environments:
         problems.append((("default_environment",), _no_such("environment", default, config.environments)))
@@ -33,18 +37,76 @@ def references(config: Config) -> list[tuple[Path, str]]:
 
 
 def _placeholders(config: Config) -> list[tuple[Path, str]]:
-    """Find placeholders that no environment can fill. What is not acted on yet is not looked at."""
-    own = {key for environment in config.environments.values() for key in environment.values}
-    known = BUILT_IN | own
+    """Find placeholders that cannot be filled. What is not acted on yet is not looked at."""
     problems: list[tuple[Path, str]] = []
     data = config.model_dump(mode="json", exclude_unset=True, by_alias=True)
     for path, name in names_in(data):
-        if name not in known and not {"scheduler", "review_apps", "config_vars"} & set(path):
-            guess = nearest(name, known)
-            problems.append(
-                (path, f"`{{{name}}}` is no placeholder" + (f"; did you mean `{{{guess}}}`?" if guess else ""))
-            )
+        if {"scheduler", "review_apps", "config_vars", "digest"} & set(path) or name in BUILT_IN:
+            continue
+        without = [key for key in _filled_for(config, path) if name not in config.environments[key].values]
+        own = {key for environment in config.environments.values() for key in environment.values}
+        if name in own and without:
+            problems.append((path, f"`{{{name}}}` has no value in {listed(without)}: give it under `values` there"))
+        elif name not in own:
+            guess = nearest(name, BUILT_IN | own)
+            hint = f"; did you mean `{{{guess}}}`?" if guess else ""
+            problems.append((path, f"`{{{name}}}` is no placeholder{hint}"))
     return problems
+
+
+def _filled_for(config: Config, path: Path) -> list[str]:
+    """Return the environments for which the text at a path is filled."""
+    match path:
+        case ("environments", str(name), *_):
+            return [name]
+        case ("targets", str(target), *_):
+            only = len(config.targets) == 1
+            return [
+                key for key, one in config.environments.items() if one.target == target or (only and not one.target)
+            ]
+        case _:
+            return list(config.environments)
+
+
+def _twins(config: Config) -> list[tuple[Path, str]]:
+    """Find environments that are the same place: a release of one would replace the other."""
+    problems: list[tuple[Path, str]] = []
+    taken: dict[tuple[str, ...], str] = {}
+    for name, environment in config.environments.items():
+        target = config.targets.get(environment.target or next(iter(config.targets)))
+        for place in _places(config, name, environment, target):
+            first = taken.setdefault(place, name)
+            if first != name:
+                sentence = f"`{first}` and `{name}` are the same {place[0]}: give one of them a name, project or region"
+                problems.append((("environments", name), sentence))
+                break
+    return problems
+
+
+def _places(
+    config: Config, name: str, environment: EnvironmentConfig, target: CloudRunTarget | HerokuTarget | None
+) -> list[tuple[str, ...]]:
+    """Return what an environment's services are called, as far as it is known without the repository's variables."""
+    known = {"app": config.app, "env": name} | {key: str(value) for key, value in environment.values.items()}
+    match target:
+        case None:
+            return []
+        case HerokuTarget():
+            return [("Heroku app", _partly(environment.app or target.app, known))]
+        case CloudRunTarget():
+            known["suffix"] = _partly(target.suffix.get(name, target.suffix.get("default", "")), known)
+            where = [
+                _partly(text, known)
+                for text in (environment.project or target.project, environment.region or target.region)
+            ]
+            own = {key: environment.services[key].name for key in environment.services}
+            names = [own.get(key) or service.name or target.service_name.replace("{name}", key)
+                     for key, service in target.services.items()]  # fmt: skip
+            return [("Cloud Run service", *where, _partly(text, known)) for text in names]
+
+
+def _partly(text: str, known: Mapping[str, str]) -> str:
+    return PATTERN.sub(lambda match: known.get(match[2] or "", match[0]), text)
 
 
 def is_production(name: str, environment: EnvironmentConfig) -> bool:
@@ -68,11 +130,18 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
     if target_name not in config.targets:
         return [((*at, "target"), _no_such("target", target_name, config.targets))]
     target = config.targets[target_name]
-    problems: list[tuple[Path, str]] = []
+    problems: list[tuple[Path, str]] = [
+        ((*at, "values", key), f"`{{{key}}}` is built in; choose another name")
+        for key in environment.values
+        if key in BUILT_IN
+    ]
     if isinstance(target, CloudRunTarget):
         for kind, names in (("services", target.services), ("jobs", target.jobs)):
             unknown = [key for key in getattr(environment, kind) if key not in names]
             problems += [((*at, kind, key), _no_such(kind[:-1], key, names)) for key in unknown]
+        for key, service in environment.services.items():
+            if service.scale is not None and key in target.services:
+                problems += _scale((*at, "services", key, "scale"), target.services[key], service)
         if environment.app is not None:
             problems.append(((*at, "app"), "`app` names a Heroku app; this environment's target is Cloud Run"))
     else:
@@ -91,6 +160,8 @@ def _workloads(name: str, target: CloudRunTarget) -> list[tuple[Path, str]]:
             at: Path = ("targets", name, kind, key)
             both = sorted(set(workload.env) & set(workload.secrets))
             problems += [((*at, "secrets", twice), f"`{twice}` is in `env` as well") for twice in both]
+    for key, service in target.services.items():
+        problems += _scale(("targets", name, "services", key, "scale"), service)
     for key, job in target.jobs.items():
         at = ("targets", name, "jobs", key)
         if job.run is not None and (job.command is not None or job.args is not None):
@@ -98,6 +169,16 @@ def _workloads(name: str, target: CloudRunTarget) -> list[tuple[Path, str]]:
         if job.env_file is not None and job.run is None:
             problems.append(((*at, "env_file"), "`env_file` goes with `run`"))
     return problems
+
+
+def _scale(at: Path, *layers: ServiceConfig) -> list[tuple[Path, str]]:
+    """Compare the bounds that the layers together declare, the later over the earlier."""
+    scales = [layer.scale for layer in reversed(layers) if layer.scale is not None]
+    least = next((scale.min for scale in scales if scale.min is not None), None)
+    most = next((scale.max for scale in scales if scale.max is not None), None)
+    if least is None or most is None or least <= most:
+        return []
+    return [(at, f"`min` is {least}, which is more than `max`, {most}")]
 
 
 def _checks(at: Path, checks: Iterable[Any], target: CloudRunTarget | HerokuTarget) -> list[tuple[Path, str]]:

@@ -98,18 +98,19 @@ def resolve(
     declared = config.environments[name]
     target = target_of(config, name)
     values = Values(variables=variables, names={"app": config.app, "env": name, "sha": sha, "short_sha": short(sha)})
-    values = values.with_names({key: str(value) for key, value in declared.values.items()})
     values = values.with_names({"version": version or short(sha)})
     values = values.with_names({"pyproject.version": version} if version else {})
+    values = values.with_names(fill(declared.values, values, f"environments.{name}.values"))
+    if isinstance(target, CloudRunTarget):
+        values = _place(config, name, target, values)
+    url = fill(declared.url, values, f"environments.{name}.url") if declared.url else ""
+    values = values.with_names({"url": url, "site_url": url} if url else {})
     match target:
         case CloudRunTarget():
-            cloud_run, values = _cloud_run(config, name, values, repository=repository, cloudbuild_yaml=cloudbuild_yaml)
-            spec: Spec = cloud_run
+            spec: Spec = _cloud_run(config, name, values, repository=repository, cloudbuild_yaml=cloudbuild_yaml)
         case HerokuTarget():
             app = fill(declared.app or target.app, values, f"environments.{name}.app")
             spec = HerokuSpec(environment=name, repository=repository, app=app)
-    url = fill(declared.url, values, f"environments.{name}.url") if declared.url else ""
-    values = values.with_names({"url": url, "site_url": url} if url else {})
     services = tuple(target.services) if isinstance(target, CloudRunTarget) else ("app",)
     checks = declared.verify if declared.verify is not None else target.verify
     candidate, live = _checks(checks, services, target, values)
@@ -152,30 +153,31 @@ def _rebuild(kind: type[M], data: Mapping[str, Any]) -> M:
 
 
 def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one declaration over another: mappings join, everything else is replaced."""
+    """Lay one declaration over another: mappings join, everything else is replaced.
+
+    A secret is one thing (the version belongs to the name), and so is the access to a VPC.
+    """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-            merged[key] = _merge(merged[key], value) if both else value
+            both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "vpc"
+            if both:
+                value = {**merged[key], **value} if key == "secrets" else _merge(merged[key], value)  # noqa: PLW2901
+            merged[key] = value
     return merged
 
 
 def _cloud_run(
     config: Config, name: str, values: Values, *, repository: str, cloudbuild_yaml: str | None
-) -> tuple[CloudRunSpec, Values]:
+) -> CloudRunSpec:
     declared, target = config.environments[name], target_of(config, name)
     assert isinstance(target, CloudRunTarget)
     at = f"targets.{declared.target or next(iter(config.targets))}"
-    suffix = fill(target.suffix.get(name, target.suffix.get("default", "")), values, f"{at}.suffix")
-    values = values.with_names({"suffix": suffix})
-    for key in ("project", "region"):
-        values = values.with_names({key: fill(getattr(declared, key) or getattr(target, key), values, f"{at}.{key}")})
     services = tuple(
         ServiceSpec(
             key=key,
             name=_name(target, key, merged, values, f"{at}.services.{key}"),
-            config=_rebuild(ServiceConfig, fill(merged, values, f"{at}.services.{key}")),
+            config=_rebuild(ServiceConfig, fill(merged, values.with_names({"name": key}), f"{at}.services.{key}")),
         )
         for key, merged in _workloads(target, declared, "services")
     )
@@ -183,12 +185,12 @@ def _cloud_run(
         JobSpec(
             key=key,
             name=_name(target, key, merged, values, f"{at}.jobs.{key}"),
-            config=_rebuild(JobConfig, fill(merged, values, f"{at}.jobs.{key}")),
+            config=_rebuild(JobConfig, fill(merged, values.with_names({"name": key}), f"{at}.jobs.{key}")),
         )
         for key, merged in _workloads(target, declared, "jobs")
     )
     auth = type(target.auth)(**fill(_declared(target.auth), values, f"{at}.auth")) if target.auth else None
-    spec = CloudRunSpec(
+    return CloudRunSpec(
         app=config.app,
         environment=name,
         repository=repository,
@@ -202,7 +204,17 @@ def _cloud_run(
         jobs=jobs,
         cloudbuild_yaml=cloudbuild_yaml,
     )
-    return spec, values
+
+
+def _place(config: Config, name: str, target: CloudRunTarget, values: Values) -> Values:
+    """Return the values that say where an environment is on Cloud Run as well."""
+    declared = config.environments[name]
+    at = f"targets.{declared.target or next(iter(config.targets))}"
+    suffix = target.suffix.get(name, target.suffix.get("default", ""))
+    values = values.with_names({"suffix": fill(suffix, values, f"{at}.suffix")})
+    for key in ("project", "region"):
+        values = values.with_names({key: fill(getattr(declared, key) or getattr(target, key), values, f"{at}.{key}")})
+    return values
 
 
 def _workloads(
