@@ -36,7 +36,10 @@ EXIT_FAILED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Never raises for a fault: this is the only catch-all."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.run is not _demo:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest  # the sandbox has a command line of its own
     try:
         code: int = arguments.run(arguments)
     except KeyboardInterrupt:
@@ -53,7 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     act = commands.add_parser("act", help="handle the event that the workflow runs for (inside GitHub Actions)")
     act.set_defaults(run=_act)
     demo = commands.add_parser("demo", help="run a release on this machine, without any account", add_help=False)
-    demo.add_argument("rest", nargs=argparse.REMAINDER)
     demo.set_defaults(run=_demo)
     config = commands.add_parser("config", help="check a configuration, or print its JSON Schema")
     actions = config.add_subparsers(required=True, metavar="ACTION")
