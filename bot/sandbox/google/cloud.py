@@ -9,13 +9,10 @@ from typing import Any
 
 from bot.sandbox.google.artifact_registry import ArtifactRegistry
 from bot.sandbox.google.cloud_build import CloudBuild
-from bot.sandbox.google.artifact_registry import ArtifactRegistry
-from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run import CloudRun
 from bot.sandbox.google.iam import Claims, IamCredentials, Provider, SecurityTokenService, TokenAuthority
 from bot.sandbox.google.logging import Logging
 from bot.sandbox.google.secret_manager import SecretManager
-from bot.sandbox.google.storage import Storage
 from bot.sandbox.google.storage import Storage
 from bot.sandbox.images import ImageStore
 from bot.sandbox.runtime import Runtime
@@ -59,21 +56,12 @@ class GoogleCloud:
             project=project, clock=clock,
         )  # fmt: skip
         self.registry = ArtifactRegistry(images=self.images, authenticate=asked, project=project, region=region)
-        self.storage = Storage(root=root / "objects", authenticate=asked)
-        self.build = CloudBuild(
-            images=self.images, storage=self.storage, sink=self.logging.sink, root=root / "builds",
-            authenticate=asked, project=project, clock=clock,
-        )  # fmt: skip
-        self.registry = ArtifactRegistry(images=self.images, authenticate=asked, project=project, region=region)
         self.sts = SecurityTokenService(self.authority)
         self.iam = IamCredentials(self.authority)
         self.services: dict[str, Service] = {
             "run": self.run,
             "cloudbuild": self.build,
             "storage": self.storage,
-            "artifactregistry": self.registry,
-            "storage": self.storage,
-            "cloudbuild": self.build,
             "artifactregistry": self.registry,
             "logging": self.logging,
             "secretmanager": self.secrets,
