@@ -83,6 +83,10 @@ class CloudBuild(GoogleService):
         """Connect a bare git folder under a repository's resource name or its URL."""
         self.repositories[name_or_url] = git_dir
 
+    def builds(self) -> list[Json]:
+        """Return every build as it is now, oldest first."""
+        return [self._shown(record) for record in list(self._records.values())]
+
     def wait(self, build_id: str, timeout: float = 30.0) -> Json:
         """Return a build when it has ended, or after ``timeout`` seconds as it is."""
         record = self._records[build_id]

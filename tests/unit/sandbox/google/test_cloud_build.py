@@ -282,6 +282,7 @@ def test_builds_are_listed_by_location_newest_first_and_filtered(bench: Bench) -
         project_id="acme", build=cloudbuild_v1.Build(steps=[docker("push", "a")], tags=["all"])
     ).metadata.build
     assert "/locations/global/" in elsewhere.name
+    assert [build["id"] for build in bench.server.builds()] == [*ids, elsewhere.id]
 
     def listed(text: str, size: int = 0) -> list[str]:
         query = cloudbuild_v1.ListBuildsRequest(parent=PARENT, filter=text, page_size=size)
