@@ -186,9 +186,12 @@ class SecretRef(Model):
     """A secret in Secret Manager. ``pin`` resolves ``latest`` to a number at release."""
 
     name: str = Field(description="Name of the secret.")
-    version: Annotated[str, BeforeValidator(_text), StringConstraints(pattern=r"^(latest|pin|[0-9]+)$")] = Field(
-        "latest", description="`latest` or a version number; `pin` is *parsed; not acted on yet*."
-    )
+    version: Annotated[
+        str,
+        BeforeValidator(_text),
+        StringConstraints(pattern=r"^(latest|pin|[0-9]+)$"),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[0-9]+)$"}),
+    ] = Field("latest", description="`latest` or a version number; `pin` is *parsed; not acted on yet*.")
 
 
 def _secret(value: Any) -> Any:
@@ -524,7 +527,9 @@ class Config(Model):
     default_environment: str | None = Field(None, description="What `/deploy` alone means. Never production.")
     permissions: Permissions = Field(default_factory=Permissions, description="Who may do what.")
     build: BuildConfig = Field(default_factory=BuildConfig, description="How an image is made.")
-    gates: Gates = Field(default_factory=Gates, description="What must hold before a release starts.")
+    gates: Gates = Field(
+        default_factory=Gates, description="What must hold before any release; environments may differ."
+    )
     targets: dict[Name, TargetConfig] = Field(min_length=1, description="Where the application can run.")
     environments: dict[Name, EnvironmentConfig] = Field(min_length=1, description="The environments.")
     config_vars: dict[str, Any] = Field(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -17,13 +18,24 @@ from bot.core.target import Diagnosis
 class Decision(StrEnum):
     """What became of the event. The output ``decision``."""
 
-    IGNORED = "ignored"  # not for us
-    ANSWERED = "answered"  # a question, answered
-    REFUSED = "refused"  # a command that was not carried out; nothing was changed
-    RELEASE = "release"  # phase ``command`` says: the release job may go on
-    RELEASED = "released"  # released (or rolled back), verified
-    FAILED = "failed"  # a release failed; the report says what serves now
-    CANCELLED = "cancelled"  # a release was stopped; the report says what serves now
+    IGNORED = "ignored"
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    RELEASE = "release"
+    RELEASED = "released"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+DECISIONS: Mapping[Decision, str] = {
+    Decision.IGNORED: "The event is none of the bot's business. Nothing was said and nothing was changed.",
+    Decision.ANSWERED: "A question was answered. Nothing was changed.",
+    Decision.REFUSED: "A command was not carried out. Nothing was changed.",
+    Decision.RELEASE: "Phase `command`: the command passed the gates, and the release job may go on.",
+    Decision.RELEASED: "The environment was released, or rolled back, and verified.",
+    Decision.FAILED: "Something failed. After a failed release the report says what serves now.",
+    Decision.CANCELLED: "A release was stopped. The report says what serves now.",
+}
 
 
 class Reason(StrEnum):
@@ -80,6 +92,61 @@ class Reason(StrEnum):
     UPSTREAM_FAILED = "upstream_failed"
     UPSTREAM_FORBIDDEN = "upstream_forbidden"
     INTERNAL_ERROR = "internal_error"
+
+
+REASONS: Mapping[Reason, str] = {
+    Reason.NOT_A_COMMAND: "The comment holds no command, or it was edited, or a bot that is not allowed wrote it.",
+    Reason.EVENT_NOT_SUPPORTED: "The workflow ran for an event that the bot does not act on.",
+    Reason.HELP_SHOWN: "`/help` was answered.",
+    Reason.STATUS_SHOWN: "`/status` was answered.",
+    Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
+    Reason.READY: "Every gate was passed; the release job may go on.",
+    Reason.RELEASED: "The sha serves, and every check passed.",
+    Reason.ROLLED_BACK: "The recorded release serves again, and every check passed.",
+    Reason.ALREADY_DONE: "This very command was carried out before (the event was delivered again). Nothing was done.",
+    Reason.NOTHING_TO_RELEASE: "A push, and no environment says `on: push`.",
+    Reason.UNKNOWN_COMMAND: "The comment holds something close to a command. What was probably meant was said.",
+    Reason.BAD_ARGUMENTS: "The command was understood, but something after it was not.",
+    Reason.TOO_MANY_COMMANDS: "The comment holds too many commands, or two that change one environment.",
+    Reason.UNKNOWN_ENVIRONMENT: "There is no environment of that name, or none was named and there is no default.",
+    Reason.UNKNOWN_SERVICE: "The environment has no service of that name. *Reserved: commands name no services yet.*",
+    Reason.FORBIDDEN: "The author has not got the role that the command needs.",
+    Reason.NOT_A_PULL_REQUEST: "The command needs a pull request, and the comment stands on an issue.",
+    Reason.PULL_REQUEST_CLOSED: "The pull request was closed without being merged.",
+    Reason.PULL_REQUEST_DRAFT: "The pull request is a draft.",
+    Reason.PULL_REQUEST_CONFLICTS: "The pull request conflicts with its base branch.",
+    Reason.WRONG_BASE: "The pull request does not go into the default branch.",
+    Reason.FORK: "The head of the pull request is in a fork, and the environment does not allow that.",
+    Reason.SHA_REQUIRED: "The command must name the sha it means.",
+    Reason.SHA_UNKNOWN: "The named sha is not in the repository.",
+    Reason.HEAD_MOVED: "The branch moved after the command was written, or the named sha is not its head.",
+    Reason.PUSH_UNKNOWN: "GitHub has no record of when the head was pushed, so it may be newer than the command.",
+    Reason.CHECKS_FAILED: "A required check failed on the sha.",
+    Reason.CHECKS_PENDING: "A required check is still running on the sha.",
+    Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
+    Reason.LOCKED: "Another release holds the environment.",
+    Reason.ON_HOLD: "The environment is held by a person. *Reserved: there is no command for it yet.*",
+    Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
+    Reason.UNSUPPORTED_SETTING: "The configuration asks for something that is parsed but not acted on yet.",
+    Reason.CONFIG_MISSING: "There is no configuration on the default branch.",
+    Reason.CONFIG_INVALID: "The configuration is wrong. Every problem was named with its line and key.",
+    Reason.EVENT_INVALID: "The event's payload is not of the shape that GitHub documents.",
+    Reason.SETTINGS_INVALID: "The action's own inputs or environment are unusable.",
+    Reason.BUILD_FAILED: "The image could not be built.",
+    Reason.JOB_FAILED: "A job of the release failed. No traffic had moved.",
+    Reason.ROLLOUT_FAILED: "A revision of the release did not become ready.",
+    Reason.VERIFICATION_FAILED: "A check of the release did not pass.",
+    Reason.SHIFT_FAILED: "The traffic could not be moved to the release.",
+    Reason.RESTORE_FAILED: "What served before could not be brought back. Somebody must look.",
+    Reason.TIMED_OUT: "A step did not end in its time.",
+    Reason.CANCELLED: "The run was stopped.",
+    Reason.AUTH_FAILED: "There are no usable credentials.",
+    Reason.CONFLICT: "Somebody else changed it first.",
+    Reason.NOT_FOUND: "Something that is needed does not exist, or the credentials may not see it.",
+    Reason.UPSTREAM_FAILED: "GitHub, Google or Heroku answered with an error, or not at all.",
+    Reason.UPSTREAM_FORBIDDEN: "The credentials lack a permission. The message names it where the provider does.",
+    Reason.INTERNAL_ERROR: "The bot itself made a mistake. The log has the place.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
