@@ -7,6 +7,8 @@ import dataclasses
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -135,10 +137,29 @@ def test_every_nox_session_exists() -> None:
 def test_every_command_of_the_command_line_parses() -> None:
     lines = [line for fence in fences("console") for line in command_lines(fence)]
     lines += [code for path in PAGES for code in inline_code(path) if re.match(r"slipway [a-z]+", code)]
+    lines += [f"slipway demo {options}" for options in re.findall(r"nox -s demo -- ([^`\n]+)", "\n".join(texts()))]
     own = [shlex.split(line)[1:] for line in lines if line.startswith("slipway ")]
     assert own
     for words in own:
-        assert callable(_parser().parse_args(words).run), words
+        arguments, rest = _parser().parse_known_args(words)
+        assert callable(arguments.run), words
+        if rest:  # the demo has a command line of its own
+            assert words[0] == "demo", words
+            assert demo_takes(rest), words
+
+
+def texts() -> list[str]:
+    return [path.read_text("utf-8") for path in PAGES]
+
+
+def demo_takes(words: list[str]) -> bool:
+    """Whether the demo knows the options, asked of its own help, and the scenario."""
+    asked = [[sys.executable, "-I", "-m", "bot.sandbox", option] for option in ("--help", "--list")]
+    told, listed = (subprocess.run(call, capture_output=True, text=True, timeout=60, check=True) for call in asked)
+    scenarios = {line.split()[0] for line in listed.stdout.splitlines()} | {"all", "NAME"}
+    options = [word for word in words if word.startswith("--")]
+    named = [words[place + 1] for place, word in enumerate(words) if word == "--scenario"]
+    return all(option in told.stdout for option in options) and set(named) <= scenarios
 
 
 def slash_commands() -> Iterator[tuple[str, str]]:
@@ -167,11 +188,12 @@ def is_workflow(data: dict[Any, Any]) -> bool:
     return bool({"jobs", "steps", "on"} & set(data))
 
 
-YAML = [(fence, plain(yaml.safe_load(fence.text))) for fence in fences("yaml", "yml")]
+PARSED = [(fence, plain(yaml.safe_load(fence.text))) for fence in fences("yaml", "yml")]
+YAML = [(fence, data) for fence, data in PARSED if data is not None]  # one is a comment for editors, and nothing else
 CONFIGURATIONS = [(fence, data) for fence, data in YAML if not is_workflow(data)]
-WHOLE = [(fence, data) for fence, data in CONFIGURATIONS if "version" in data]
-PARTS = [(fence, data) for fence, data in CONFIGURATIONS if "version" not in data]
-# What the parts in the guides are parts of.
+WHOLE = [(fence, data) for fence, data in CONFIGURATIONS if {"version", "environments"} <= set(data)]
+PARTS = [(fence, data) for fence, data in CONFIGURATIONS if not {"version", "environments"} <= set(data)]
+# What the parts in the pages are parts of.
 BASE: dict[str, Any] = {
     "version": 1,
     "app": "hello",
@@ -183,7 +205,7 @@ BASE: dict[str, Any] = {
             "services": {"web": {"public": True}, "worker": {"public": False}},
         }
     },
-    "environments": {"staging": {}, "production": {}},
+    "environments": {"staging": {"target": "gcp"}, "production": {"target": "gcp"}},
 }
 
 
