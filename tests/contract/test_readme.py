@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ SOURCES = [
     *sorted(ROOT.glob("bot/targets/*.py")),
     *sorted(ROOT.glob("bot/github/*.py")),
 ]
+SHELLCHECK = pathlib.Path(sysconfig.get_path("scripts")) / "shellcheck"
 VARIABLE = re.compile(r"(?:GITHUB|ACTIONS|SLIPWAY|HEROKU|GOOGLE|CLOUDSDK|RUNNER)_[A-Z_]*[A-Z]|HOME")
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -160,6 +162,20 @@ def demo_takes(words: list[str]) -> bool:
     options = [word for word in words if word.startswith("--")]
     named = [words[place + 1] for place, word in enumerate(words) if word == "--scenario"]
     return all(option in told.stdout for option in options) and set(named) <= scenarios
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_console_blocks_are_shell(path: pathlib.Path) -> None:
+    for fence in fences("console"):
+        if fence.page == name(path):
+            call = [
+                str(SHELLCHECK),
+                "--shell=bash",
+                "--exclude=SC2016,SC2034,SC2154",
+                "-",
+            ]  # names of other blocks; queries
+            done = subprocess.run(call, input=fence.text, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, done.stdout) == (0, ""), str(fence)
 
 
 def slash_commands() -> Iterator[tuple[str, str]]:
