@@ -17,7 +17,7 @@ from bot.core.plan import Plan, Restore
 from bot.core.planning import title
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
-from bot.core.serving import Serving
+from bot.core.serving import ServiceState, Serving
 from bot.core.words import short
 from bot.engine.execution import Ended, kind_of
 from bot.engine.live_comment import LiveComment
@@ -215,6 +215,8 @@ def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | N
         tried = tried.rsplit("/", 1)[-1]
         now = state.revision if state and (released or line.before) else ""  # else it is left in place, out of reach
         wanted = tried if released else line.before
+        if state and _same_code(ended, goal if released else ended.known.before, state):
+            wanted = now
         share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
         found.append(
             replace(
@@ -227,6 +229,15 @@ def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | N
             )
         )
     return tuple(found)
+
+
+def _same_code(ended: Ended, wanted: Serving | None, state: ServiceState) -> bool:
+    """Whether a service runs again what it was brought back to, be it under a new name.
+
+    A Heroku app that goes back to v4 serves v6, with the slug of v4.
+    """
+    brought_back = ended.restored is True or bool(_restores(ended))
+    return brought_back and wanted is not None and state.digest == wanted.service(state.service).digest != ""
 
 
 def _healthy(ended: Ended, now: str, wanted: str, share: int) -> bool:
@@ -248,7 +259,8 @@ def _url(environment: Environment, serving: Serving | None) -> str:
 def _next(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
     name = report.environment
     if ended.failed is None and not ended.cancelled:
-        return (f"/rollback {name}", "/status") if report.verb == "deploy" else ("/status",)
+        back = report.verb == "deploy" and ended.known.before.exists
+        return (f"/rollback {name}", "/status") if back else ("/status",)
     if report.verb == "rollback" or ended.restored is False:
         return (f"/rollback {name}", "/status")
     return (f"/deploy {name}", "/status")
