@@ -97,7 +97,8 @@ VARIANTS: Mapping[str, Variant] = {
             "shop/views.py": _edit(
                 "shop/views.py",
                 '            cursor.execute("SELECT 1")\n',
-                '            cursor.execute("SELECT 1")\n        Product.objects.filter(visible=True).count()\n',
+                '            cursor.execute("SELECT 1")\n'
+                '        if settings.APP_ROLE == "web":\n            Product.objects.filter(visible=True).count()\n',
             ),
         },
     ),

@@ -46,7 +46,13 @@ def _failed(name: str, summary: str, variant: str, *phrases: str, reasons: tuple
             *deployments("failure", environment="legacy"),
             *heroku("main"),
             *reacted("eyes", "confused"),
-            *says(lambda play: f"🔴 `{play.sha(variant)}` failed", *phrases, "/deploy legacy"),
+            *says(
+                lambda play: f"🔴 `{play.sha(variant)}` failed",
+                *phrases,
+                lambda play: f"`{play.sha('main')}`",
+                "/deploy legacy",
+                never=("look at what serves now",),
+            ),
             *spared("run", "cloudbuild", "sts"),
         ),
     )
@@ -102,7 +108,7 @@ SCENARIOS = (
             *deployments("success", environment="legacy"),
             *heroku("main"),
             *reacted("eyes", "rocket"),
-            *says(lambda play: f"`{play.sha('main')}`", "**legacy**", comments=2),
+            *says(lambda play: f"🟢 **legacy** is back on `{play.sha('main')}`", comments=2, never=("❌",)),
             *true("the app answers", lambda play: "200" in looking.heroku_serving(play.world)),
         ),
     ),

@@ -70,7 +70,7 @@ class Play:
         """Push to the default branch (what is there already), as after a merge."""
         self.shas["main"] = self.repository.git.text("rev-parse", "refs/heads/main")
         self.repository.check_run(self.shas["main"], name="ci", conclusion="success")
-        return self.event("push", self.repository.push_payload(), actor="lee")
+        return self.event("push", self.repository.push_payload(actor="lee"), actor="lee")
 
     def release_main(self) -> None:
         """Let main's head be released to staging by its push, so that something serves; then begin to count."""

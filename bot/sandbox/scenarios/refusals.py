@@ -76,7 +76,7 @@ def _draft(play: Play) -> None:
 def _config_invalid(play: Play) -> None:
     play.pull_request("feature")
     play.world.configure(
-        lambda text: text.replace("    services:", "    servces:").replace("period: 1s", "period: soon")
+        lambda text: text.replace("    services:", "    servces:").replace("passes: 2", "passes: twice")
     )
 
 
@@ -139,7 +139,7 @@ SCENARIOS = (
     ),
     _refused(
         "production-needs-admin", "somebody who may write asks for production, which wants an admin", _feature,
-        "forbidden", "*admin*", "dana", command="/deploy production", more=spared("run", "sts", "cloudbuild"),
+        "forbidden", "`admin`", "dana", command="/deploy production", more=spared("run", "sts", "cloudbuild"),
     ),
     _refused(
         "head-moved", "the branch is pushed to after the comment: what its author saw is not what would be released",
@@ -155,7 +155,7 @@ SCENARIOS = (
     _refused("draft", "the pull request is a draft", _draft, "pull_request_draft", "draft", "ready for review"),
     _refused(
         "config-invalid", "the configuration on main is wrong: each mistake is shown with its line", _config_invalid,
-        "config_invalid", f"{CONFIG}:", "servces", "services", "soon", reactions=("eyes", "confused"), exit_code=1,
+        "config_invalid", f"{CONFIG}:", "servces", "services", "passes", reactions=("eyes", "confused"), exit_code=1,
     ),
     _refused(
         "config-missing", "there is no configuration on main", _config_missing, "config_missing", CONFIG,

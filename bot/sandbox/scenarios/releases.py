@@ -154,7 +154,7 @@ SCENARIOS = (
             *deployments("success"),
             *serves("main"),
             *reacted("eyes", "rocket"),
-            *says(lambda play: f"`{play.sha('main')}`", "**staging**", comments=2),
+            *says(lambda play: f"🟢 **staging** is back on `{play.sha('main')}`", comments=2, never=("❌",)),
         ),
     ),
     Scenario(
@@ -234,7 +234,7 @@ SCENARIOS = (
             *made(builds=0, executions=1, deployments=1),
             *deployments("success"),
             *serves("feature"),
-            *says(lambda play: f"🟢 `{play.sha('feature')}` is live on **staging**", "reused", comments=2),
+            *says(lambda play: f"🟢 `{play.sha('feature')}` is live on **staging**", "exists already", comments=2),
         ),
         instant=True,
     ),
