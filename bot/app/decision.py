@@ -23,7 +23,7 @@ class Case:
     """A release that is decided on: everything that carrying it out needs.
 
     ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha. ``resumed`` is the same
-    command's own release that an earlier run left unfinished.
+    command's own release that an earlier run left unfinished; ``touched`` is whether one may have changed what serves.
     """
 
     request: Request
@@ -36,6 +36,7 @@ class Case:
     previous_sha: str
     pull: PullRequest | None
     resumed: Entry | None = None
+    touched: bool = False
 
 
 def decide(
@@ -82,6 +83,7 @@ def decide(
         previous_sha=serving_sha(before) or (previous.record.sha if previous else ""),
         pull=facts.pull_request,
         resumed=resumed,
+        touched=interrupted is not None,
     )
 
 

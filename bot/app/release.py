@@ -206,7 +206,13 @@ def _recorded(context: Context, case: Case, reporter: Reporter, report: ReleaseR
         before=case.before,
     )
     execution = Execution(
-        case.plan, case.target, known, probe=context.probe, clock=context.clock, on_change=reporter.changed
+        case.plan,
+        case.target,
+        known,
+        probe=context.probe,
+        clock=context.clock,
+        on_change=reporter.changed,
+        touched=case.touched,
     )
     ended = execution.run()
     wait([opened])  # so that the last status comes last

@@ -69,7 +69,10 @@ Check: TypeAlias = HttpCheck | ServingCheck | JobCheck | ExposureCheck
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult:
-    """``found`` beside ``expected``, each short enough for a table cell. ``seconds``: how long the check took."""
+    """``found`` beside ``expected``, each short enough for a table cell. ``seconds``: how long the check took.
+
+    ``service`` is the one that was looked at, ``""`` where it was none in particular.
+    """
 
     name: str
     passed: bool
@@ -77,3 +80,4 @@ class CheckResult:
     found: str
     attempts: int = 1
     seconds: float = 0.0
+    service: str = ""

@@ -8,13 +8,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from bot.core.checks import JobCheck
 from bot.core.outcome import Reason, StepResult
 from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
 from bot.core.planning import title
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
 from bot.engine.reconcile import Applied, Reconciler, StepTimeoutError
-from bot.engine.verification import Expected, Prober, Verifier
+from bot.engine.verification import Expected, Prober, Verifier, job_step
 from bot.errors import CancelledError, SlipwayError
 
 MAX_THREADS = 16
@@ -46,7 +47,8 @@ class Ended:
 class Execution:
     """One run of one plan. Use it once.
 
-    ``on_change`` is told of every change of a step, from any thread, with all results so far.
+    ``on_change`` is told of every change of a step, from any thread, with all results so far. ``touched`` is whether an
+    interrupted run may have changed what serves already: then any failure restores.
     """
 
     def __init__(
@@ -58,13 +60,14 @@ class Execution:
         probe: Prober,
         clock: Clock,
         on_change: Callable[[tuple[StepResult, ...]], None],
+        touched: bool = False,
     ) -> None:
         self._plan, self._target, self._clock, self._probe = plan, target, clock, probe
         self._known, self._on_change = known, on_change
         self._lock = threading.RLock()
         self._halt = threading.Event()
         self._results = {step.id: StepResult(id=step.id, kind=kind_of(step), title=title(step)) for step in plan.steps}
-        self._touched = False  # something that serves, or will, was begun to be changed
+        self._touched = touched  # something that serves, or will, was begun to be changed
         self._exposed_at = 0.0
         self._reason = Reason.RELEASED
         self._failed: str = ""
@@ -116,6 +119,7 @@ class Execution:
             self._cancelled(step)
         except StepTimeoutError as error:
             self._fail(step, Reason.TIMED_OUT, str(error))
+            self._stop(step)
         except SlipwayError as error:
             self._fail(step, _reason_of(error, step), error.message)
         except Exception as error:  # noqa: BLE001 - a bug in one step must not keep the others from being brought back
@@ -123,13 +127,6 @@ class Execution:
         return False
 
     def _apply(self, step: Applied) -> bool:
-        if isinstance(step, Rollout | Shift | Restore) or not self._target.traits.separate_build:
-            self._touched = True  # without a separate build, a build that succeeds is released
-        if isinstance(step, Shift | Restore) and not self._exposed_at:
-            self._exposed_at = self._clock.now()
-        if isinstance(step, RunJob):
-            with self._lock:
-                self._jobs.append(step.job)
         outcome = self._reconcile(step)
         if isinstance(outcome, Broken):
             self._fail(step, REASONS[kind_of(step)], outcome.detail, link=outcome.link)
@@ -147,7 +144,12 @@ class Execution:
                 self._update(step.id, detail=seen.detail, link=seen.link)
 
         reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress)
-        outcome = reconciler.run(step, self._snapshot())
+        began = self._clock.now()
+        try:
+            outcome = reconciler.run(step, self._snapshot())
+        finally:
+            if reconciler.begun:
+                self._begun(step, began)
         if outcome.handle:
             self._learn(step.id, outcome.handle)
         if isinstance(outcome, Done) and outcome.artifact is not None:
@@ -155,13 +157,30 @@ class Execution:
                 self._known = replace(self._known, artifact=outcome.artifact)
         return outcome
 
+    def _begun(self, step: Applied, at: float) -> None:
+        """Note what a step may have changed from some time on."""
+        with self._lock:
+            # Without a separate build, a build that succeeds is released.
+            self._touched |= isinstance(step, Rollout | Shift | Restore) or not self._target.traits.separate_build
+            if isinstance(step, Shift | Restore) and not self._exposed_at:
+                self._exposed_at = at
+            if isinstance(step, RunJob) and step.id in self._results:  # a check's job is meant to change nothing
+                self._jobs.append(step.job)
+
+    def _run_check(self, step: RunJob) -> Done | Broken:
+        try:
+            return self._reconcile(step)
+        except (CancelledError, StepTimeoutError):
+            self._stop(step)
+            raise
+
     def _verify(self, step: Verify) -> bool:
         verifier = Verifier(
             self._target,
             self._clock,
             self._probe,
             expected=self._expected,
-            run_job=self._reconcile,
+            run_job=self._run_check,
             halted=self._halt.is_set,
         )
         checks = verifier.run(step.phase, step.checks, self._snapshot())
@@ -198,28 +217,44 @@ class Execution:
         self._update(
             step.id, state="failed", ended=self._clock.now(), detail=detail, **({"link": link} if link else {})
         )
-        diagnosis = self._diagnose(step)
+        try:
+            diagnosis = self._diagnose(step)
+        except Exception:  # noqa: BLE001 - logs that cannot be read must not keep what served from being brought back
+            diagnosis = None
         if diagnosis is not None:
             self._update(step.id, diagnosis=diagnosis)
 
     def _cancelled(self, step: Step) -> None:
         self._halt.set()
         self._update(step.id, state="cancelled", ended=self._clock.now())
-        if not isinstance(step, Verify):
-            try:
-                self._target.cancel(step, self._snapshot())
-            except SlipwayError as error:
-                self._update(step.id, detail=f"could not be stopped: {error.message}")
+        if not isinstance(step, Verify) and self._results[step.id].started:
+            self._stop(step)
+
+    def _stop(self, step: Step) -> None:
+        """Stop what a step has started."""
+        try:
+            self._target.cancel(step, self._snapshot())
+        except Exception as error:  # noqa: BLE001 - what cannot be stopped must not keep the rest from being restored
+            if step.id in self._results:
+                said = error.message if isinstance(error, SlipwayError) else type(error).__name__
+                before = self._results[step.id].detail
+                self._update(step.id, detail="; ".join(filter(None, [before, f"could not be stopped: {said}"])))
 
     def _diagnose(self, step: Step) -> Diagnosis | None:
         known = self._snapshot()
         if isinstance(step, Verify):  # the candidate's own words explain a failed check best
-            rollouts = [item for item in self._plan.steps if isinstance(item, Rollout)]
-            failing = {check.name for check in self._results[step.id].checks if not check.passed}
-            named = [item for item in rollouts if any(item.service in name for name in failing)] or rollouts
-            found = [self._target.diagnose(item, known) for item in named[:2]]
+            found = [self._target.diagnose(item, known) for item in self._suspects(step)[:2]]
             return next((item for item in found if item.error), found[0] if found else None)
         return self._target.diagnose(step, known)
+
+    def _suspects(self, step: Verify) -> list[RunJob | Rollout]:
+        """Return what failed checks looked at: their jobs and services, or else all services."""
+        failed = [check for check in self._results[step.id].checks if not check.passed]
+        names, services = {check.name for check in failed}, {check.service for check in failed}
+        jobs = [job_step(check) for check in step.checks if isinstance(check, JobCheck) and check.name in names]
+        rollouts = [item for item in self._plan.steps if isinstance(item, Rollout)]
+        named: list[RunJob | Rollout] = [*jobs, *(item for item in rollouts if item.service in services)]
+        return named or list(rollouts)
 
     def _way_back(self) -> Ended:
         """Restore what served before, if anything was begun that serves. Nothing interrupts it."""
@@ -235,6 +270,8 @@ class Execution:
             outcome: Done | Broken = reconciler.run(step, self._snapshot())
         except (SlipwayError, StepTimeoutError) as error:
             outcome = Broken(detail=str(error))
+        except Exception as error:  # noqa: BLE001 - people must be told, all the more
+            outcome = Broken(detail=f"{type(error).__name__} in the bot itself.")
         now = self._clock.now()
         restored = isinstance(outcome, Done)
         self._update(step.id, state="done" if restored else "failed", ended=now, detail=outcome.detail)

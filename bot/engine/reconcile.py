@@ -29,7 +29,7 @@ class StepTimeoutError(Exception):
 
 
 class Reconciler:
-    """Reconciles one step. ``started`` is called once, when something was applied or found under way."""
+    """Reconciles one step. ``begun``: something was applied, or found there; it may have changed the world."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Reconciler:
         progress: Callable[[Running], None],
     ) -> None:
         self._target, self._clock, self._halted, self._progress = target, clock, halted, progress
+        self.begun = False
         self._applies = 0
         self._applied_at = 0.0
         self._failures = 0
@@ -75,6 +76,7 @@ class Reconciler:
                 raise
             return Absent(), known
         self._failures = 0
+        self.begun |= not isinstance(seen, Absent)
         if isinstance(seen, Running | Done) and seen.handle:
             known = known.with_handle(step.id, seen.handle)
         if isinstance(seen, Absent) and self._may_apply():
@@ -86,6 +88,7 @@ class Reconciler:
         return self._applies == 0 or (settled and self._applies < APPLIES)
 
     def _apply(self, step: Applied, known: Known) -> tuple[Done | Running | Absent, Known]:
+        self.begun = True
         self._applies += 1
         self._applied_at = self._clock.now()
         try:

@@ -13,6 +13,7 @@ from bot.core.plan import RunJob
 from bot.core.serving import ServiceState
 from bot.core.target import Broken, Done, Known, Target
 from bot.engine.clock import Clock
+from bot.engine.reconcile import StepTimeoutError
 from bot.errors import CancelledError, SlipwayError
 
 MAX_BODY = 1 << 20  # bytes of an answer that are looked at
@@ -105,6 +106,7 @@ class Verifier:
                     passed=False,
                     expected=describe(check),
                     found=f"{check.service} cannot be reached from here: check it with a job",
+                    service=check.service,
                 )
             url, private = endpoint + url, not check.anonymous
         deadline, passes, attempts, misses = started + check.deadline, 0, 0, ""
@@ -129,6 +131,7 @@ class Verifier:
             found=misses or f"{answer.status}{repeated} in {answer.seconds * 1000:.0f} ms",
             attempts=attempts,
             seconds=self._clock.now() - started,
+            service=check.service,
         )
 
     # -- what serves ----------------------------------------------------------------------------------------
@@ -153,6 +156,7 @@ class Verifier:
             passed=bool(share) and percent == 100 and bool(want.digest) and right,
             expected=f"{short_digest(want.digest)} 100 %",
             found=f"{short_digest(state.digest)} {percent} % ({state.revision})" if share else "nothing serves",
+            service=name,
         )
 
     # -- access and jobs ------------------------------------------------------------------------------------
@@ -174,16 +178,16 @@ class Verifier:
             expected=", ".join(wanted) or "known",
             found=", ".join(seen) or f"ingress {found.ingress}",
             seconds=self._clock.now() - started,
+            service=check.service,
         )
 
     def _job(self, check: JobCheck, started: float) -> CheckResult:
-        step = RunJob(id=f"check-{check.job}", job=check.job, timeout=check.timeout)
         try:
-            ended = self._run_job(step)
+            ended = self._run_job(job_step(check))
         except CancelledError:
             raise
-        except SlipwayError as error:
-            ended = Broken(detail=error.message)
+        except (SlipwayError, StepTimeoutError) as error:
+            ended = Broken(detail=str(error))
         return CheckResult(
             name=check.name,
             passed=isinstance(ended, Done),
@@ -191,6 +195,11 @@ class Verifier:
             found="succeeded" if isinstance(ended, Done) else ended.detail or "failed",
             seconds=self._clock.now() - started,
         )
+
+
+def job_step(check: JobCheck) -> RunJob:
+    """Return the step that runs a check's job."""
+    return RunJob(id=f"check-{check.job}", job=check.job, timeout=check.timeout)
 
 
 def short_digest(digest: str) -> str:

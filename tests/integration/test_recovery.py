@@ -213,3 +213,15 @@ def test_a_rollback_does_not_look_at_the_head(world: Any) -> None:
     world.released(6)
     moves(world, "take_lock")
     assert world.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK
+
+
+def test_a_failure_before_anything_was_touched_still_takes_back_what_an_interrupted_run_left(world: Any) -> None:
+    world.released(6)
+    world.log.fail("set_status", 2)
+    world.say("/deploy staging")  # 7 serves, and nobody knows that it is well
+    world.log.heal()
+    world.pull(8)
+    world.target.broken.add("build")
+    outcome = world.say("/deploy staging", number=8)
+    assert outcome.reason is Reason.BUILD_FAILED
+    assert world.target.serves() == {SIX}
