@@ -6,6 +6,7 @@ API, and a comment's payload carries no sha at all.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -84,6 +85,8 @@ def _comment(payload: dict[str, Any]) -> CommentEvent:
         created_at = datetime.fromisoformat(created)
     except ValueError:
         raise EventError(f"The event's comment.created_at is not a time: {created!r}.") from None
+    if created_at.tzinfo is None:  # it will be compared with times that have a zone
+        raise EventError(f"The event's comment.created_at has no time zone: {created!r}.")
     return CommentEvent(
         repository=_get(payload, str, "repository", "full_name"),
         default_branch=_get(payload, str, "repository", "default_branch"),
@@ -95,7 +98,7 @@ def _comment(payload: dict[str, Any]) -> CommentEvent:
         author_is_bot=payload["comment"]["user"].get("type") == "Bot",
         created_at=created_at,
         number=_get(payload, int, "issue", "number"),
-        is_pull_request="pull_request" in payload["issue"],
+        is_pull_request=payload["issue"].get("pull_request") is not None,
     )
 
 
@@ -103,10 +106,13 @@ def _push(payload: dict[str, Any]) -> PushEvent | None:
     default_branch = _get(payload, str, "repository", "default_branch")
     if _get(payload, str, "ref") != f"refs/heads/{default_branch}" or payload.get("deleted"):
         return None
+    sha = _get(payload, str, "after")
+    if not re.fullmatch(r"[0-9a-f]{40}", sha):
+        raise EventError(f"The event's after is not a sha: {sha!r}.")
     return PushEvent(
         repository=_get(payload, str, "repository", "full_name"),
         default_branch=default_branch,
-        sha=_get(payload, str, "after"),
+        sha=sha,
         actor=_get(payload, str, "sender", "login"),
     )
 

@@ -63,9 +63,11 @@ def read_record(deployment: Deployment) -> Record | None:
         if payload.get("slipway") != VERSION:
             return None
         verb = payload["verb"]
+        if verb not in {"deploy", "rollback"}:
+            return None
         return Record(
             id=str(payload["id"]),
-            verb=cast(Literal["deploy", "rollback"], verb if verb in {"deploy", "rollback"} else "deploy"),
+            verb=cast(Literal["deploy", "rollback"], verb),
             sha=str(payload["sha"]),
             actor=str(payload["actor"]),
             run_id=int(payload["run_id"]),
@@ -77,7 +79,7 @@ def read_record(deployment: Deployment) -> Record | None:
             before_sha=str(payload.get("before_sha") or ""),
             before=serving_from_json(payload.get("before", {})),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
 
 
