@@ -15,15 +15,27 @@ LATE_INTERVAL = 10.0  # and after it
 EARLY = 60.0
 
 
+def usual_pause(running: float) -> float:
+    """Return how long to wait after an edit, ``running`` seconds after the beginning."""
+    return EARLY_INTERVAL if running < EARLY else LATE_INTERVAL
+
+
 class LiveComment:
     """Edits a comment whenever the report changed, in a thread of its own.
 
     ``edit`` writes a body. A failing edit is tried again with the next change and never fails the release; the last
-    one, in :meth:`finish`, raises.
+    one, in :meth:`finish`, raises. ``pause`` gives the seconds between edits.
     """
 
-    def __init__(self, edit: Callable[[str], None], render: Callable[[], str], *, written: str = "") -> None:
-        self._edit, self._render, self._written = edit, render, written
+    def __init__(
+        self,
+        edit: Callable[[str], None],
+        render: Callable[[], str],
+        *,
+        written: str = "",
+        pause: Callable[[float], float] = usual_pause,
+    ) -> None:
+        self._edit, self._render, self._written, self._pause = edit, render, written, pause
         self._changed, self._closed = threading.Event(), threading.Event()
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="comment", daemon=True)
@@ -62,5 +74,4 @@ class LiveComment:
                     self._written = body
                 except SlipwayError:
                     self._changed.set()
-            early = time.monotonic() - self._started < EARLY
-            self._closed.wait(EARLY_INTERVAL if early else LATE_INTERVAL)
+            self._closed.wait(self._pause(time.monotonic() - self._started))

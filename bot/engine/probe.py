@@ -9,6 +9,8 @@ import urllib3
 
 from bot.engine.verification import MAX_BODY, Answer
 
+NO_URL = "this is no URL"
+
 
 class HttpProber:
     """One request at a time per call; safe to call from several threads."""
@@ -19,6 +21,8 @@ class HttpProber:
     def __call__(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
         """Return the answer; redirects are answers. ``timeout`` bounds connecting and each read, in seconds."""
         started = time.monotonic()
+        if not url.lower().startswith(("http://", "https://")):
+            return Answer(status=0, error=NO_URL)
         try:
             response = self._pool.request(
                 method,
@@ -45,13 +49,14 @@ class HttpProber:
 def _words(error: urllib3.exceptions.HTTPError) -> str:
     """Return what happened in a few words, without the object's address that urllib3 prints."""
     match error:
-        case urllib3.exceptions.TimeoutError():
-            return "timed out"
+        # A connection that is refused is a kind of timeout to urllib3, so it comes first.
         case urllib3.exceptions.NewConnectionError() | urllib3.exceptions.NameResolutionError():
             return "connection refused or host unknown"
+        case urllib3.exceptions.TimeoutError():
+            return "timed out"
         case urllib3.exceptions.SSLError():
             return "the TLS handshake failed"
         case urllib3.exceptions.LocationParseError():
-            return "this is no URL"
+            return NO_URL
         case _:
             return "the connection broke"

@@ -14,8 +14,9 @@ from bot.engine.clock import Clock
 from bot.errors import CancelledError, ConflictError, UpstreamError
 
 Applied = Build | RunJob | Rollout | Shift | Restore
-FIRST_POLL = 0.25  # seconds; grows to LAST_POLL: the bot knows of an end less than half a second late in the mean
-LAST_POLL = 0.8
+FIRST_POLL = 0.05  # seconds: moving traffic takes no longer where nothing has to start
+LAST_POLL = 0.8  # seconds: so the bot knows of an end less than half a second late in the mean
+POLL_GROWTH = 1.6
 SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists are eventually consistent)
 APPLIES = 3  # how often a step is applied at most, when replies are lost
 FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter
@@ -65,7 +66,7 @@ class Reconciler:
             if self._clock.now() >= deadline:
                 raise StepTimeoutError(known.handles.get(step.id, ""), step.timeout)
             self._clock.wait(delay)
-            delay = min(delay * 1.5, LAST_POLL)
+            delay = min(delay * POLL_GROWTH, LAST_POLL)
 
     def _once(self, step: Applied, known: Known) -> tuple[Done | Broken | Running | Absent, Known]:
         try:

@@ -240,11 +240,11 @@ def judge(check: HttpCheck, answer: Answer) -> str:
 def _judge_json(check: HttpCheck, answer: Answer) -> str:
     try:
         data = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of a thousand nested brackets
         return f"{answer.status}, but no JSON{_excerpt(answer.body)}"
     for path, wanted in check.json.items():
         found = _field(data, path)
-        if found != wanted:
+        if found != wanted or isinstance(found, bool) is not isinstance(wanted, bool):  # to Python, 1 is True
             shown = "absent" if found is _ABSENT else json.dumps(found)
             return f"{answer.status}, {path} = {shown[:80]}"
     return ""
