@@ -13,7 +13,10 @@ from bot.sandbox.scenarios import SCENARIOS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Play scenarios; 0 when each reached its expected end state, 1 when one did not, 2 for wrong arguments."""
+    """Play scenarios; 0 when each reached its expected end state, 1 when one did not, 2 for wrong arguments.
+
+    130 when it was interrupted.
+    """
     parser = argparse.ArgumentParser(
         prog="slipway demo", description="Runs a release on this machine, without any account, and shows it."
     )
@@ -37,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         parser.error(f"{arguments.keep} holds a world already")
     chosen = list(SCENARIOS.values()) if name == "all" else [SCENARIOS[name]]
-    return 0 if demo(chosen, as_json=arguments.json, lines=arguments.plain, keep=arguments.keep) else 1
+    try:
+        reached = demo(chosen, as_json=arguments.json, lines=arguments.plain, keep=arguments.keep)
+    except KeyboardInterrupt:
+        return 130
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":

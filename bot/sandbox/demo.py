@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
 from bot.sandbox.scenarios import looking
@@ -146,25 +145,33 @@ def _described(stage: Play, result: Result) -> Json:
 def _show(console: Console, stage: Play, result: Result) -> None:
     """Print the last comments, what really answers, where each truth lies, and the verdict."""
     for comment in stage.comments()[-2:]:
-        console.print(Rule(f"comment {comment.id} by {comment.author}, edited {len(comment.edits)} times"))
-        console.print(Markdown(unfolded(comment.body)) if console.is_terminal else Text(plain(comment.body)))
+        _rule(console, f"comment {comment.id} by {comment.author}, edited {len(comment.edits)} times")
+        if console.is_terminal:
+            console.print(Markdown(unfolded(comment.body)))
+        else:
+            _lines(console, plain(comment.body))
     for url in addresses(stage):
-        console.print(Rule("what really answers"))
+        _rule(console, "what really answers")
         for path in ("/health/", "/"):
             status, body = looking.get(f"{url}{path}")
-            console.print(Text(f"GET {url}{path}\n{status} {' '.join(body.split())[:200]}"))
+            _lines(console, f"GET {url}{path}\n{status} {' '.join(body.split())[:200]}")
     if stage.runs:
-        console.print(Rule("where each truth lies"))
-        console.print(_truths(stage))
-    console.print(Rule("expected end state"))
-    console.print(verdict(result))
+        _rule(console, "where each truth lies")
+        for truth, place, lines in truths(stage):
+            console.print(Text.assemble((truth, "bold"), f": {place}"), soft_wrap=True)
+            _lines(console, "\n".join(f"    {line}" for line in lines) or "    none")
+    _rule(console, "expected end state")
+    console.print(verdict(result), soft_wrap=True)
 
 
-def _truths(stage: Play) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for truth, place, lines in truths(stage):
-        table.add_row(Text(truth, style="bold"), Text("\n".join([place, *(f"  {line}" for line in lines)])))
-    return table
+def _rule(console: Console, title: str) -> None:
+    """Print a headline; brackets in it are no markup."""
+    console.print(Rule(Text(title)) if console.is_terminal else Text(f"\n== {title} =="), soft_wrap=True)
+
+
+def _lines(console: Console, text: str) -> None:
+    """Print text as it is: a terminal wraps it, a pipe does not."""
+    console.print(Text(text), soft_wrap=True)
 
 
 def verdict(result: Result) -> Text:
@@ -183,7 +190,7 @@ def demo(scenarios: list[Scenario], *, as_json: bool = False, lines: bool = Fals
 
     ``keep`` is a folder in which the worlds stay for a look afterwards.
     """
-    console = Console(highlight=False, width=None)
+    console = Console(highlight=False)
     described: list[Json] = []
     reached = True
     for scenario in scenarios:
@@ -192,7 +199,7 @@ def demo(scenarios: list[Scenario], *, as_json: bool = False, lines: bool = Fals
             if as_json:
                 result, data = play(scenario, root)
             else:
-                console.print(Rule(f"{scenario.name}: {scenario.summary}"))
+                _rule(console, f"{scenario.name}: {scenario.summary}")
                 live = console.is_terminal and not lines
                 result, data = play(scenario, root, watch=Screen(console) if live else Lines(console), show=console)
         finally:

@@ -18,7 +18,11 @@ from bot.sandbox.github.model import Comment
 from bot.sandbox.scenarios.model import BOT, Play
 
 INTERVAL = 0.15  # seconds between looks at the thread
-_ROW = re.compile(r"^\| (?P<mark>\S+) \| (?P<title>.+?) \| (?P<took>.*?) \| (?P<detail>.*?) \|$", re.MULTILINE)
+# A row of the table of steps: its third cell is a time. Rows of checks have what was expected there.
+_ROW = re.compile(
+    r"^\| (?P<mark>\S+) \| (?P<title>[^|]+) \|(?P<took>(?: (?:\d+[hm] )?[\d.]+[sm])?) \|(?P<detail>[^|]*)\|$",
+    re.MULTILINE,
+)
 _HEADING = re.compile(r"^### (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _ENTITY = {"&lt;": "<", "&gt;": ">", "&#124;": "|", "&#36;": "$", "&#47;": "/", "&amp;": "&"}
@@ -126,8 +130,9 @@ def changes(comment: Comment) -> Iterator[tuple[str, str]]:
     else:
         yield "answer", plain(comment.body)
     for row in _ROW.finditer(comment.body):
-        if row["mark"] in {"✅", "❌", "🔄", "↩️", "🚫"} and heading:
-            yield f"step {row['title']}", f"  {row['mark']} {plain(row['title'])}"
+        if row["mark"] not in {"⬜", "⏭️"}:
+            took = "" if row["mark"] == "🔄" else row["took"]
+            yield f"step {plain(row['title'])}", f"  {row['mark']} {plain(row['title'])}{took}"
 
 
 def _first(comment: Comment) -> str:
