@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.errors import ConfigError, SlipwayError
+from bot.errors import ConfigError, SettingsError, SlipwayError
 from bot.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.core.events import Event
     from bot.core.outcome import Outcome
     from bot.core.ports import GitHub
+    from bot.core.redaction import Masker
     from bot.engine.clock import RealClock
     from bot.engine.gathering import Gatherer
     from bot.github.api import Api
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except SlipwayError as error:
-        print(f"slipway: {error.message}", *getattr(error, "problems", ()), error.hint, sep="\n  ", file=sys.stderr)
+        lines = [f"slipway: {error.message}", *getattr(error, "problems", ()), error.hint]
+        print(*filter(None, lines), sep="\n  ", file=sys.stderr)
         return EXIT_FAILED
     return code
 
@@ -86,13 +88,31 @@ def _act(_: argparse.Namespace) -> int:
 
 
 def _handle(runner: Commands, settings: Settings, event: Event) -> int:
+    """Handle the event, and report whatever became of it."""
+    from bot.core.redaction import Masker
+    from bot.engine.gathering import Gatherer
+
+    gatherer, masker = Gatherer(), Masker(settings.secrets)
+    summary: list[str] = []
+    try:
+        outcome = _outcome(settings, event, gatherer, masker, summary)
+    except SlipwayError as error:
+        outcome = _failed(error)
+    except Exception as error:  # noqa: BLE001 - the one catch-all: a bug must not end in silence
+        print(masker.mask(traceback.format_exc()), file=sys.stderr)
+        outcome = _mistaken(error)
+    finally:
+        gatherer.close()
+    return _report(runner, os.environ, replace(outcome, message=masker.mask(outcome.message)), summary)
+
+
+def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Masker, summary: list[str]) -> Outcome:
     """Ask GitHub what any answer will need, import the rest while it answers, and handle the event."""
     from bot.engine.clock import RealClock
-    from bot.engine.gathering import Gatherer
     from bot.github import api
     from bot.github.retry import Waiting
 
-    clock, gatherer = RealClock(), Gatherer()
+    clock = RealClock()
     _listen(clock)
     github = api.connect(
         token=settings.token,
@@ -102,31 +122,12 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
         waiting=Waiting(stop=clock.stopped),
     )
     _ask_early(gatherer, github, settings, event)
-    context = _context(settings, event, clock, gatherer, github)
-    try:
-        outcome = _outcome(event, context)
-    finally:
-        gatherer.close()
-    return _report(runner, os.environ, outcome, context.summary)
 
-
-def _outcome(event: Event, context: Context) -> Outcome:
     from bot.app import handle
-    from bot.core.outcome import Decision, Outcome, Reason
 
-    try:
-        outcome = handle(event, context)
-    except SlipwayError as error:
-        outcome = _failed(error)
-    except Exception as error:  # noqa: BLE001 - the one catch-all: a bug must not end in silence
-        print(context.clean(traceback.format_exc()), file=sys.stderr)
-        outcome = Outcome(
-            decision=Decision.FAILED,
-            reason=Reason.INTERNAL_ERROR,
-            exit_code=EXIT_FAILED,
-            message=f"{type(error).__name__} in the bot itself; the log has the place.",
-        )
-    return replace(outcome, message=context.clean(outcome.message))
+    context = _context(settings, event, clock, gatherer, github, masker)
+    context.summary = summary
+    return handle(event, context)
 
 
 def _ask_early(gatherer: Gatherer, github: GitHub, settings: Settings, event: Event) -> None:
@@ -142,22 +143,21 @@ def _ask_early(gatherer: Gatherer, github: GitHub, settings: Settings, event: Ev
         gatherer.once(github.permission, event.actor)
 
 
-def _context(settings: Settings, event: Event, clock: RealClock, gatherer: Gatherer, github: Api) -> Context:
+def _context(
+    settings: Settings, event: Event, clock: RealClock, gatherer: Gatherer, github: Api, masker: Masker
+) -> Context:
     """Wire the ports."""
     from bot import targets
     from bot.app import Context
-    from bot.core.redaction import Masker
     from bot.engine.probe import HttpProber
     from bot.github import oidc
     from bot.log import configure
 
-    masker = Masker(settings.secrets)
     configure(level=settings.log_level, masker=masker).bind(repository=settings.repository, run=settings.run.id)
 
     def identity(audience: str) -> str:
-        token = oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
-        masker.add(token)
-        return token
+        # Not told to the masker: it knows a JSON Web Token by its shape, and learning one of this length costs 0.2 s.
+        return oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
 
     return Context(
         settings=settings,
@@ -190,6 +190,17 @@ def _unsupported() -> Outcome:
     return Outcome(decision=Decision.IGNORED, reason=Reason.EVENT_NOT_SUPPORTED)
 
 
+def _mistaken(error: Exception) -> Outcome:
+    from bot.core.outcome import Decision, Outcome, Reason
+
+    return Outcome(
+        decision=Decision.FAILED,
+        reason=Reason.INTERNAL_ERROR,
+        exit_code=EXIT_FAILED,
+        message=f"{type(error).__name__} in the bot itself; the log has the place.",
+    )
+
+
 def _failed(error: SlipwayError) -> Outcome:
     from bot.core.outcome import Decision, Outcome, Reason
 
@@ -206,16 +217,21 @@ def _report(runner: Commands, environ: Mapping[str, str], outcome: Outcome, summ
     from bot.github.runner import append_summary, write_outputs
     from bot.report.summary import outputs
 
-    if environ.get("GITHUB_OUTPUT"):
-        write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(outcome))
     shown = list(summary) or ([outcome.message] if outcome.message else [])
-    if environ.get("GITHUB_STEP_SUMMARY") and shown:
-        append_summary(Path(environ["GITHUB_STEP_SUMMARY"]), "\n\n".join(shown))
+    unwritten = None
+    try:
+        if environ.get("GITHUB_OUTPUT"):
+            write_outputs(Path(environ["GITHUB_OUTPUT"]), outputs(outcome))
+        if environ.get("GITHUB_STEP_SUMMARY") and shown:
+            append_summary(Path(environ["GITHUB_STEP_SUMMARY"]), "\n\n".join(shown))
+    except SettingsError as error:  # the annotation is what is left to say anything with
+        unwritten = error
+        runner.error(error.message, title="Slipway: settings_invalid")
     if outcome.exit_code:
         runner.error(outcome.message or outcome.reason.value, title=f"Slipway: {outcome.reason.value}")
     else:
         runner.notice(outcome.message or outcome.reason.value, title=f"Slipway: {outcome.decision.value}")
-    return outcome.exit_code
+    return EXIT_FAILED if unwritten else outcome.exit_code
 
 
 # -- on a person's own machine ------------------------------------------------------------------------------

@@ -59,11 +59,11 @@ class Settings:
             SettingsError: something required is absent, or an input is not what it should be.
         """
         return cls(
-            repository=_required(environ, "GITHUB_REPOSITORY"),
+            repository=_repository(environ, "GITHUB_REPOSITORY"),
             event_name=_required(environ, "GITHUB_EVENT_NAME"),
             event_path=Path(_required(environ, "GITHUB_EVENT_PATH")),
             run=Run(
-                id=_number(environ, "GITHUB_RUN_ID"),
+                id=_number(environ, "GITHUB_RUN_ID", required=True),  # locks and the record name their owner by it
                 attempt=_number(environ, "GITHUB_RUN_ATTEMPT") or 1,
                 url=_run_url(environ),
             ),
@@ -120,16 +120,29 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _number(environ: Mapping[str, str], name: str) -> int:
-    value = environ.get(name, "").strip()
-    if value and not (value.isascii() and value.isdecimal()):
-        raise SettingsError(f"{name} should be a number, not {value!r}.")
+def _repository(environ: Mapping[str, str], name: str) -> str:
+    value = _required(environ, name)
+    owner, _, repository = value.partition("/")
+    if not owner or not repository or "/" in repository:
+        raise SettingsError(f"{name} should be owner/name, not {value!r}.")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, *, required: bool = False) -> int:
+    value = (_required(environ, name) if required else environ.get(name, "")).strip()
+    if value and not _is_number(value):
+        raise SettingsError(f"{name} should be a number, not {value[:40]!r}.")
     return int(value) if value else 0
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is an id of GitHub's: they fit 64 bits, and Python reads no longer ones for fear of their cost."""
+    return word.isascii() and word.isdecimal() and len(word) <= 19
 
 
 def _numbers(environ: Mapping[str, str], name: str) -> frozenset[int]:
     words = environ.get(name, "").replace(",", " ").split()
-    if not all(word.isascii() and word.isdecimal() for word in words):
+    if not all(map(_is_number, words)):
         raise SettingsError(f"{name} should hold numeric user ids, separated by commas.")
     return frozenset(int(word) for word in words)
 
@@ -153,8 +166,11 @@ def _path(environ: Mapping[str, str], name: str) -> Path | None:
 
 def _endpoint(environ: Mapping[str, str], name: str, default: str) -> str:
     value = (environ.get(name, "") or default).rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}):
+    try:
+        scheme, host = urlsplit(value).scheme, urlsplit(value).hostname
+    except ValueError:  # brackets of an IPv6 address that do not close
+        scheme, host = "", None
+    if host and (scheme == "https" or (scheme == "http" and host in {"127.0.0.1", "localhost", "::1"})):
         return value
     raise SettingsError(f"{name} should be an https URL (http is for loopback only), not {value!r}.")
 
@@ -169,7 +185,7 @@ def _variables(text: str) -> dict[str, str]:
         return {}
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise SettingsError("The input `vars` is not a JSON object.", hint="Give it `${{ toJSON(vars) }}`.")

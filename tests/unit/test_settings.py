@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.events import CommentEvent, DispatchEvent, PushEvent
+from bot.errors import EventError, SettingsError
+from bot.settings import MAX_EVENT, Settings
+
+ENVIRON = {
+    "GITHUB_REPOSITORY": "acme/shop",
+    "GITHUB_EVENT_NAME": "issue_comment",
+    "GITHUB_EVENT_PATH": "/tmp/event.json",
+    "GITHUB_RUN_ID": "71",
+    "GITHUB_TOKEN": "ghs_abc",
+}
+
+
+def settings(**over: str) -> Settings:
+    return Settings.from_environ({**ENVIRON, **over})
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    made = settings()
+    assert (made.repository, made.run.id, made.run.attempt) == ("acme/shop", 71, 1)
+    assert made.run.url == "https://github.com/acme/shop/actions/runs/71"
+    assert (made.api_url, made.graphql_url) == ("https://api.github.com", "https://api.github.com/graphql")
+    assert (made.phase, made.config_path, made.log_level) == ("all", ".github/slipway.yml", "info")
+    assert (made.variables, made.allowed_bots, made.output_path) == ({}, frozenset(), None)
+
+
+def test_what_is_said_is_taken() -> None:
+    made = settings(
+        GITHUB_RUN_ATTEMPT="3",
+        GITHUB_API_URL="http://127.0.0.1:8001/",
+        GITHUB_GRAPHQL_URL="http://localhost:8001/graphql",
+        GITHUB_SERVER_URL="https://git.acme.test",
+        GITHUB_ACTOR="dana",
+        GITHUB_TRIGGERING_ACTOR="max",
+        GITHUB_OUTPUT="/tmp/out",
+        SLIPWAY_CONFIG_PATH="deploy.yml",
+        SLIPWAY_PHASE="release",
+        SLIPWAY_ENVIRONMENT="staging",
+        SLIPWAY_SHA=" @4F9A1C2 ",
+        SLIPWAY_COMMAND=" /Deploy ",
+        SLIPWAY_VARS='{"REGION": "europe-west1", "N": 3}',
+        SLIPWAY_ALLOWED_BOTS="41, 42",
+        SLIPWAY_REACTION_ID="9",
+    )
+    assert made.run.attempt == 3
+    assert made.run.url == "https://git.acme.test/acme/shop/actions/runs/71"
+    assert (made.api_url, made.graphql_url) == ("http://127.0.0.1:8001", "http://localhost:8001/graphql")
+    assert (made.actor, made.config_path, made.phase, made.environment) == ("max", "deploy.yml", "release", "staging")
+    assert (made.pinned_sha, made.command, made.reaction_id) == ("4f9a1c2", "deploy", 9)
+    assert made.variables == {"REGION": "europe-west1", "N": "3"}
+    assert made.allowed_bots == {41, 42}
+    assert made.output_path == Path("/tmp/out")
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRON))
+def test_what_is_required_is_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is not set") as raised:
+        settings(**{name: ""})
+    assert "GitHub Actions" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GITHUB_REPOSITORY", "acme"),
+        ("GITHUB_REPOSITORY", "acme/shop/x"),
+        ("GITHUB_REPOSITORY", "/shop"),
+        ("GITHUB_RUN_ID", "x"),
+        ("GITHUB_RUN_ID", "-1"),
+        ("GITHUB_RUN_ID", "١"),
+        ("GITHUB_RUN_ID", "9" * 5000),
+        ("GITHUB_RUN_ATTEMPT", "1.5"),
+        ("GITHUB_API_URL", "http://api.github.com"),
+        ("GITHUB_API_URL", "http://127.0.0.1.evil.test"),
+        ("GITHUB_API_URL", "http://127.0.0.1@evil.test"),
+        ("GITHUB_API_URL", "ftp://127.0.0.1"),
+        ("GITHUB_API_URL", "https://"),
+        ("GITHUB_API_URL", "http://[::1"),
+        ("GITHUB_GRAPHQL_URL", "graphql"),
+        ("GITHUB_SERVER_URL", "javascript:alert(1)"),
+        ("SLIPWAY_SHA", "abc"),
+        ("SLIPWAY_SHA", "main"),
+        ("SLIPWAY_SHA", "a" * 41),
+        ("SLIPWAY_COMMENT_ID", "nine"),
+        ("SLIPWAY_REACTION_ID", "0x9"),
+        ("SLIPWAY_ALLOWED_BOTS", "dependabot"),
+        ("SLIPWAY_ALLOWED_BOTS", "9" * 5000),
+    ],
+)
+def test_what_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} should ") as raised:
+        settings(**{name: value})
+    assert len(raised.value.message) < 200
+
+
+@pytest.mark.parametrize("value", ["deploy", "ALL", "command "])
+def test_a_phase_is_one_of_three(value: str) -> None:
+    with pytest.raises(SettingsError, match="input `phase`"):
+        settings(SLIPWAY_PHASE=value)
+
+
+@pytest.mark.parametrize("value", ["x", "[]", "3", '"text"', "{", "null", "[" * 100_000])
+def test_variables_are_an_object(value: str) -> None:
+    with pytest.raises(SettingsError, match="input `vars`") as raised:
+        settings(SLIPWAY_VARS=value)
+    assert "toJSON(vars)" in raised.value.hint
+
+
+def test_secrets_are_known_and_not_shown() -> None:
+    made = settings(ACTIONS_ID_TOKEN_REQUEST_TOKEN="oidc-secret", HEROKU_API_KEY="heroku-secret")
+    assert made.secrets == ("ghs_abc", "oidc-secret", "heroku-secret")
+    assert not any(secret in repr(made) for secret in made.secrets)
+
+
+# -- the event ----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def event_of(tmp_path: Path) -> Callable[..., Any]:
+    def read(name: str, payload: Any) -> Any:
+        path = tmp_path / "event.json"
+        path.write_bytes(payload if isinstance(payload, bytes) else json.dumps(payload).encode())
+        return settings(GITHUB_EVENT_NAME=name, GITHUB_EVENT_PATH=str(path), GITHUB_SHA="c" * 40).event()
+
+    return read
+
+
+REPOSITORY = {"full_name": "acme/shop", "default_branch": "main"}
+COMMENT = {
+    "action": "created",
+    "repository": REPOSITORY,
+    "issue": {"number": 7, "pull_request": {}},
+    "comment": {
+        "id": 9,
+        "html_url": "u",
+        "body": "/deploy staging",
+        "created_at": "2026-03-02T12:00:00Z",
+        "user": {"login": "dana", "id": 1, "type": "User"},
+    },
+}
+
+
+def test_events_are_read(event_of: Any) -> None:
+    comment = event_of("issue_comment", COMMENT)
+    assert isinstance(comment, CommentEvent)
+    assert (comment.author, comment.number, comment.is_pull_request, comment.author_is_bot) == ("dana", 7, True, False)
+    push = {"ref": "refs/heads/main", "after": "b" * 40, "repository": REPOSITORY, "sender": {"login": "dana"}}
+    assert event_of("push", push) == PushEvent(
+        repository="acme/shop", default_branch="main", sha="b" * 40, actor="dana"
+    )
+    dispatch = {"ref": "refs/heads/main", "repository": REPOSITORY, "sender": {"login": "dana"}, "inputs": None}
+    assert event_of("workflow_dispatch", dispatch) == DispatchEvent(
+        repository="acme/shop", default_branch="main", ref="refs/heads/main", actor="dana", sha="c" * 40
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("issue_comment", {**COMMENT, "action": "edited"}),
+        ("issue_comment", {**COMMENT, "action": "deleted"}),
+        ("push", {"ref": "refs/heads/other", "repository": REPOSITORY}),
+        ("push", {"ref": "refs/heads/main", "repository": REPOSITORY, "deleted": True}),
+        ("pull_request", {}),
+    ],
+)
+def test_other_events_are_no_concern(event_of: Any, name: str, payload: Any) -> None:
+    assert event_of(name, payload) is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\xff\xfe{}", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"[]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
+        (b'{"action": "created"}', "has no comment.created_at"),
+        ({**COMMENT, "comment": None}, "has no comment"),
+        ({**COMMENT, "comment": {**COMMENT["comment"], "body": 3}}, "comment.body is not a str"),  # type: ignore[dict-item]
+        ({**COMMENT, "comment": {**COMMENT["comment"], "id": True}}, "comment.id is not a int"),  # type: ignore[dict-item]
+        ({**COMMENT, "comment": {**COMMENT["comment"], "created_at": "now"}}, "is not a time"),  # type: ignore[dict-item]
+        ({**COMMENT, "comment": {**COMMENT["comment"], "user": None}}, "has no comment.user.login"),  # type: ignore[dict-item]
+        ({**COMMENT, "issue": []}, "has no issue.number"),
+    ],
+)
+def test_a_malformed_event_says_where(event_of: Any, payload: Any, message: str) -> None:
+    with pytest.raises(EventError, match=message):
+        event_of("issue_comment", payload)
+
+
+def test_an_event_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EventError, match=r"absent.json cannot be read: No such file"):
+        settings(GITHUB_EVENT_PATH=str(tmp_path / "absent.json")).event()
+
+
+def test_an_event_file_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "event.json"
+    with path.open("wb") as file:
+        file.truncate(MAX_EVENT + 1)  # sparse: it takes no room
+    with pytest.raises(EventError, match="is larger than 32 MB"):
+        settings(GITHUB_EVENT_PATH=str(path)).event()
