@@ -295,8 +295,8 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     report = reporter.end(ended, serving, case.environment, behind_by=_behind(context, case))
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)
-    context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
-    comment_id, untold = _write_last(reporter, report, status)
+    sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
+    comment_id, untold = _write_last(reporter, report, status, sign)
     context.summary += untold
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
@@ -308,7 +308,9 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     )
 
 
-def _write_last(reporter: Reporter, report: ReleaseReport, status: Future[None]) -> tuple[int, list[str]]:
+def _write_last(
+    reporter: Reporter, report: ReleaseReport, status: Future[None], sign: Future[None]
+) -> tuple[int, list[str]]:
     """Write the last comment and await the last status; returns the comment's id and what could not be written.
 
     A release that is live stays one, though GitHub may not be told; so it is said in the summary.
@@ -320,7 +322,7 @@ def _write_last(reporter: Reporter, report: ReleaseReport, status: Future[None])
     except SlipwayError as error:
         untold.append(f"The last comment could not be written: {error.message}")
     finally:
-        wait([status])  # before the lock is released, whatever happens
+        wait([status, sign])  # before the lock is released, whatever happens
     try:
         status.result()
     except SlipwayError as error:
@@ -338,7 +340,7 @@ def _serving_now(case: Case) -> Serving | None:
     """Ask what serves at the end; None when that cannot be said."""
     try:
         return case.target.serving()
-    except SlipwayError:
+    except Exception:  # noqa: BLE001 - whatever it is, how the release ended must still be told
         return None
 
 

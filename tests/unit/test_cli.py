@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ import pytest
 import structlog
 from pytest_httpserver import HTTPServer
 
-from bot.cli import main
+from bot.cli import _handle, main
 from bot.core.config import Config
+from bot.core.facts import Run
+from bot.github.runner import Commands
+from bot.settings import Settings
 
 CONFIG = """\
 version: 1
@@ -163,17 +167,42 @@ def test_bad_input_is_told_everywhere(act: Any, capsys: Any, payload: Any, over:
     assert f"::error title=Slipway%3A {reason}::" in capsys.readouterr().out
 
 
-def test_a_bug_is_told_and_its_traceback_masked(act: Any, httpserver: HTTPServer, capsys: Any) -> None:
-    """A role that GitHub does not have: nothing that the code foresees."""
+def test_an_answer_of_another_shape_is_told(act: Any, httpserver: HTTPServer, capsys: Any) -> None:
     permission = {"permission": ["ghs_s3cretS3cret"], "role_name": ["ghs_s3cretS3cret"], "user": {"login": "dana"}}
     httpserver.expect_request(re.compile(r".*/permission$")).respond_with_json(permission)
     answer_all(httpserver, 404)
     code, outputs, _ = act(comment())
-    assert code == 1
-    assert outputs["decision"] == "failed"
+    assert (code, outputs["decision"], outputs["reason"]) == (1, "failed", "upstream_failed")
+    assert "ghs_s3cretS3cret" not in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, httpserver: HTTPServer
+) -> None:
+    class Strange:
+        @property
+        def default_branch(self) -> str:
+            raise LookupError("a bug, with ghs_s3cretS3cret in its words")
+
+    base = httpserver.url_for("").rstrip("/")
+    settings = Settings(
+        repository="acme/shop",
+        event_name="push",
+        event_path=tmp_path,
+        run=Run(id=71, attempt=1),
+        token="ghs_s3cretS3cret",
+        api_url=base,
+        graphql_url=base,
+    )
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    event: Any = Strange()
+    assert _handle(Commands(sys.stdout), settings, event) == 1
     captured = capsys.readouterr()
-    assert "ghs_s3cretS3cret" not in captured.err
-    assert outputs["reason"] in {"internal_error", "upstream_failed"}
+    assert "internal_error" in (tmp_path / "output").read_text()
+    assert "::error title=Slipway%3A internal_error::LookupError in the bot itself" in captured.out
+    assert "a bug, with" in captured.err
+    assert "ghs_s3cretS3cret" not in captured.out + captured.err
 
 
 @pytest.mark.parametrize("name", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
