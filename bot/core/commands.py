@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
-from markdown_it.token import Token
 
 from bot.core.words import nearest
 
 MAX_COMMANDS = 5
 MAX_BODY = 65_536  # GitHub's own limit on a comment; anything longer did not come from it
-MAX_LINES = 5_000  # likewise: a comment of short hostile lines costs most
-MAX_PARAGRAPH = 16_384  # reading hostile Markdown takes up to 25 µs a character, and no paragraph of people is so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +144,7 @@ class Misread:
 def parse_comment(body: str) -> tuple[Command | Misread, ...]:
     """Return what a comment asks for, in order; empty when it asks for nothing. Never raises."""
     found = []
-    for line, text in _command_lines(body[:MAX_BODY]):
+    for line, text in _lines(body[:MAX_BODY]):
         parsed = parse_line(text, line=line)
         if parsed is not None:
             found.append(parsed)
@@ -243,71 +236,18 @@ def _heal(text: str) -> str:
     return re.sub(r"(?<=\s)[\u2013\u2014](?=\w)", "--", text)
 
 
-_CONTAINERS = frozenset(
-    f"{name}_{end}"
-    for name in ("blockquote", "bullet_list", "ordered_list", "heading", "table")
-    for end in ("open", "close")
-)
-_SLASH = "line_slash"
-_BEGINS = re.compile(r"[^\S\n]*/")
-_CANDIDATE = re.compile(r"(?m)^[^\S\n]*/[A-Za-z]")
+_SINGLE = re.compile(r"\s*?(?:^|\n) {0,3}(/[^\r\n]*?)\s*")
 
 
-def _line_slash(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls its rules so
-    """Inline rule: give a ``/`` that begins a source line a token of its own, which knows its place."""
-    before = state.pos - 1
-    while before >= 0 and state.src[before] in " \t":
-        before -= 1
-    match = _BEGINS.match(state.src, state.pos) if before < 0 or state.src[before] == "\n" else None
-    if match is None or match.end() > state.posMax:
-        return False
-    if not silent:
-        token = state.push(_SLASH, "", 0)
-        token.meta = {"at": match.end() - 1}
-    state.pos = match.end()
-    return True
+def _lines(body: str) -> Iterable[tuple[int, str]]:
+    """Yield ``(line number, text)`` of each line that is a command.
 
-
-def _markdown() -> MarkdownIt:
-    """Return GitHub's blocks; paragraphs are read only where a command may be, as that is what takes the time."""
-    markdown = MarkdownIt("commonmark").enable("table").disable("inline")
-    markdown.inline.ruler.before("text", _SLASH, _line_slash)
-    return markdown
-
-
-def _command_lines(body: str) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, text)`` of each line that begins with ``/`` in a plain paragraph.
-
-    CommonMark decides: fences, indented and inline code, quotes and HTML never count (bors-ng#173, packit#1025).
-    List items do not either: a list of commands is a description.
+    A comment of one line that begins with a slash is a plain paragraph to CommonMark whatever follows. It is by far the
+    commonest command, so it is not made to wait for the Markdown library.
     """
-    body = body.replace("\r\n", "\n").replace("\r", "\n")
-    if not _CANDIDATE.search(body) or body.count("\n") > MAX_LINES:
-        return
-    markdown, depth = _markdown(), 0
-    references: dict[str, Any] = {}
-    for token in markdown.parse(body, references):
-        if token.type in _CONTAINERS:
-            depth += token.nesting
-        elif token.type == "inline" and depth == 0 and token.map and len(token.content) <= MAX_PARAGRAPH:
-            yield from _plain_lines(markdown, token, references, body)
+    single = _SINGLE.fullmatch(body)
+    if single is not None:
+        return [(body.count("\n", 0, single.start(1)) + 1, single[1])]
+    from bot.core.comment_lines import command_lines  # noqa: PLC0415 - see above
 
-
-def _plain_lines(
-    markdown: MarkdownIt, paragraph: Token, references: dict[str, Any], body: str
-) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a paragraph that begin with ``/`` in plain text: not in code, HTML, emphasis or a link."""
-    text = paragraph.content
-    if not _CANDIDATE.search(text):
-        return
-    assert paragraph.map is not None
-    first = paragraph.map[0] + 1
-    lines = body.split("\n")
-    while not lines[first - 1].strip():  # a line of no-break spaces is part of a paragraph, but not of its content
-        first += 1
-    tokens: list[Token] = []
-    markdown.inline.parse(text, markdown, references, tokens)
-    for token in tokens:
-        if token.type == _SLASH and token.level == 0:
-            at = token.meta["at"]
-            yield first + text.count("\n", 0, at), text[at:].split("\n", 1)[0].strip()
+    return command_lines(body)

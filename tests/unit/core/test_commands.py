@@ -8,8 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.commands import (
-    MAX_LINES,
-    MAX_PARAGRAPH,
     REGISTRY,
     RESERVED,
     Command,
@@ -18,6 +16,8 @@ from bot.core.commands import (
     parse_comment,
     parse_line,
 )
+from bot.core import commands
+from bot.core.comment_lines import MAX_LINES, MAX_PARAGRAPH, command_lines
 from bot.core.outcome import HelpEntry
 from bot.report.answers import help_comment, hint_comment
 
@@ -395,3 +395,11 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
     assert ("<environment>" in verb.usage) == verb.needs_environment
     assert ("environment" in verb.usage) == ("environment" in verb.takes)
     assert ("@sha" in verb.usage) == ("sha" in verb.takes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet=" /deploystaging@`<>*[]()#\n\r\t\u00a0\u2028|&;-=", max_size=40))
+def test_one_line_is_read_without_the_library_as_the_library_reads_it(body):
+    single = commands._SINGLE.fullmatch(body)
+    if single is not None and single[1][1:2].isascii() and single[1][1:2].isalpha():
+        assert list(commands._lines(body)) == list(command_lines(body))
