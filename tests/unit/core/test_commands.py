@@ -4,9 +4,10 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bot.core import commands
 from bot.core.commands import (
     REGISTRY,
     RESERVED,
@@ -16,7 +17,6 @@ from bot.core.commands import (
     parse_comment,
     parse_line,
 )
-from bot.core import commands
 from bot.core.comment_lines import MAX_LINES, MAX_PARAGRAPH, command_lines
 from bot.core.outcome import HelpEntry
 from bot.report.answers import help_comment, hint_comment
