@@ -332,7 +332,9 @@ class HttpCheckConfig(Model):
         "Default: `both` for a path, `live` for a URL.",
     )
     method: Literal["GET", "HEAD", "POST"] = Field("GET", description="Request method.")
-    status: int = Field(200, ge=100, le=599, description="Expected status. 401 and 403 are asked without credentials.")
+    status: int = Field(
+        200, ge=100, le=599, description="Expected status. 403 of a private service is asked without credentials."
+    )
     json_: dict[str, Any] = Field(
         default_factory=dict, alias="json", description="Expected fields of a JSON answer, by dotted path."
     )

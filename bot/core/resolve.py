@@ -111,9 +111,8 @@ def resolve(
         case HerokuTarget():
             app = fill(declared.app or target.app, values, f"environments.{name}.app")
             spec = HerokuSpec(environment=name, repository=repository, app=app)
-    services = tuple(target.services) if isinstance(target, CloudRunTarget) else ("app",)
     checks = declared.verify if declared.verify is not None else target.verify
-    candidate, live = _checks(checks, services, target, values)
+    candidate, live = _checks(checks, spec, values)
     jobs = target.jobs if isinstance(target, CloudRunTarget) else {}
     build_timeout, rollout_timeout = _timeouts(config, target)
     return Environment(
@@ -253,10 +252,9 @@ def _name(target: CloudRunTarget, key: str, merged: Mapping[str, Any], values: V
 MAX_NAME = 63 - len("-0123456-") - 8
 
 
-def _checks(
-    configs: Iterable[object], services: tuple[str, ...], target: CloudRunTarget | HerokuTarget, values: Values
-) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
+def _checks(configs: Iterable[object], spec: Spec, values: Values) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
     """Return the checks before and after traffic. What serves is always checked, first."""
+    services = tuple(one.key for one in spec.services) if isinstance(spec, CloudRunSpec) else ("app",)
     found: dict[Phase, list[Check]] = {"candidate": [], "live": []}
     configs = tuple(configs)
     serving = next((item for item in configs if isinstance(item, ServingCheckConfig)), None)
@@ -272,11 +270,12 @@ def _checks(
         match item:
             case HttpCheckConfig():
                 for phase in _phases(item):
-                    found[phase].append(_http(item, services, target, values, at))
+                    found[phase].append(_http(item, services, spec, values, at))
             case JobCheckConfig():
-                assert isinstance(target, CloudRunTarget)
-                timeout = target.jobs[item.job].timeout
-                found[item.when].append(JobCheck(name=f"job {item.job}", job=item.job, timeout=timeout + 60.0))
+                assert isinstance(spec, CloudRunSpec)
+                job = spec.job(item.job).config
+                timeout = job.timeout * (job.max_retries + 1) + 60.0  # its tries, and a minute to be scheduled
+                found[item.when].append(JobCheck(name=f"job {item.job}", job=item.job, timeout=timeout))
             case IamCheckConfig():
                 public = None if item.no_public_invoker is None else not item.no_public_invoker
                 found["live"].append(
@@ -292,9 +291,7 @@ def _phases(item: HttpCheckConfig) -> tuple[Phase, ...]:
     return ("candidate", "live") if when == "both" else (when,)
 
 
-def _http(
-    item: HttpCheckConfig, services: tuple[str, ...], target: CloudRunTarget | HerokuTarget, values: Values, at: str
-) -> HttpCheck:
+def _http(item: HttpCheckConfig, services: tuple[str, ...], spec: Spec, values: Values, at: str) -> HttpCheck:
     url = fill(item.http, values, f"{at}.http")
     service = item.service or (services[0] if url.startswith("/") else "")
     return HttpCheck(
@@ -310,18 +307,19 @@ def _http(
         passes=item.passes,
         deadline=item.deadline,
         interval=item.interval,
-        anonymous=item.status == 403 and not _declared_public(target, service),
+        anonymous=item.status == 403 and not _declared_public(spec, service),
     )
 
 
-def _declared_public(target: CloudRunTarget | HerokuTarget, service: str) -> bool:
+def _declared_public(spec: Spec, service: str) -> bool:
     """Whether anyone may call a service once it is released.
 
     Until the shift of its first release it is private all the same: Cloud Run itself answers a stranger with 403. So a
     refusal that is expected of a public service, and a 401 of any, is the application's own: it is asked with an
     identity token that the application does not see.
     """
-    return isinstance(target, CloudRunTarget) and service in target.services and target.services[service].public is True
+    services = spec.services if isinstance(spec, CloudRunSpec) else ()
+    return any(one.key == service and one.config.public is True for one in services)
 
 
 def not_yet(config: Config, name: str) -> tuple[str, ...]:

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import pytest
+
+from bot.core.commands import Command
+from bot.core.facts import CheckState, Lock, LockRecord, Permission
+from bot.core.outcome import Reason
+from bot.core.policy import RELEASE_GATES, Facts, allowed, forbidden, judge, teams_of
+
+SHA = "4f9a1c2d3e5f60718293a4b5c6d7e8f901234567"
+MERGE = "b" * 40
+DEPLOY = Command(verb="deploy", environment="staging")
+NAMED = replace(DEPLOY, sha=SHA[:7])
+ROLLBACK = Command(verb="rollback", environment="staging")
+FORKED = {"pull_head_repository": "eve/shop"}
+MERGED = {"pull_merged": True, "pull_state": "closed", "pull_merge_sha": MERGE, "sha": MERGE}
+COMMENTED = datetime(2026, 1, 2, 10, 0, 5, tzinfo=UTC)
+RECORD = LockRecord(
+    environment="staging", run_id=77, run_attempt=1, actor="lee", pull_request=12, sha="c" * 40, since=COMMENTED
+)
+HELD = Lock(environment="staging", oid="o", record=RECORD)
+
+
+def checks(**states: Any) -> tuple[CheckState, ...]:
+    return tuple(CheckState(name=name, state=state) for name, state in states.items())
+
+
+# The facts that are changed, and the gates that then refuse, in their order.
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        ({}, []),
+        # the pull request's state
+        ({"pull_state": "closed"}, [Reason.PULL_REQUEST_CLOSED]),
+        ({"pull_state": "closed", "command": NAMED}, [Reason.PULL_REQUEST_CLOSED]),
+        ({"pull_draft": True}, [Reason.PULL_REQUEST_DRAFT]),
+        ({"pull_draft": True, "gates": "{allow_drafts: true}"}, []),
+        ({"pull_mergeable": False}, [Reason.PULL_REQUEST_CONFLICTS]),
+        ({"pull_mergeable": None}, []),
+        ({"pull_draft": True, "pull_mergeable": False}, [Reason.PULL_REQUEST_DRAFT]),
+        ({**MERGED, "pull_draft": True, "pull_mergeable": False}, []),
+        # its base
+        ({"pull_base_ref": "release"}, [Reason.WRONG_BASE]),
+        ({**MERGED, "pull_base_ref": "release"}, [Reason.WRONG_BASE]),
+        # forks
+        (FORKED, [Reason.FORK]),
+        ({**FORKED, "command": NAMED}, [Reason.FORK]),
+        ({"pull_head_repository": ""}, [Reason.FORK]),
+        ({**FORKED, "gates": "{allow_forks: true}"}, [Reason.SHA_REQUIRED]),
+        ({**FORKED, "gates": "{allow_forks: true}", "command": NAMED}, []),
+        ({**FORKED, "gates": "{allow_forks: true}", "command": replace(DEPLOY, sha="d" * 7)}, [Reason.HEAD_MOVED]),
+        ({**FORKED, **MERGED}, []),
+        # naming the sha
+        ({"gates": "{require_sha: true}"}, [Reason.SHA_REQUIRED]),
+        ({"gates": "{require_sha: true}", "command": NAMED}, []),
+        ({"gates": "{require_sha: true}", "trigger": "push", "pull_request": None}, []),
+        ({"gates": "{require_sha: true}", "trigger": "dispatch", "pull_request": None}, []),
+        # binding to it
+        ({"head_pushed_at": None}, [Reason.PUSH_UNKNOWN]),
+        ({"commented_at": None}, [Reason.PUSH_UNKNOWN]),
+        ({"head_pushed_at": COMMENTED}, [Reason.HEAD_MOVED]),
+        ({"head_pushed_at": COMMENTED.replace(second=6)}, [Reason.HEAD_MOVED]),
+        ({"head_pushed_at": COMMENTED.replace(second=6), "command": NAMED}, []),
+        ({"head_pushed_at": None, "command": NAMED}, []),
+        ({"head_pushed_at": None, "command": replace(DEPLOY, sha=SHA)}, []),
+        ({"command": replace(DEPLOY, sha="d" * 40)}, [Reason.HEAD_MOVED]),
+        ({"command": replace(DEPLOY, sha=SHA[:6] + "0")}, [Reason.HEAD_MOVED]),
+        ({**MERGED, "head_pushed_at": None}, []),
+        ({**MERGED, "command": replace(DEPLOY, sha=MERGE[:7])}, []),
+        ({**MERGED, "command": NAMED}, [Reason.HEAD_MOVED]),
+        ({**MERGED, "pull_merge_sha": "", "command": NAMED}, [Reason.HEAD_MOVED]),
+        ({"trigger": "push", "pull_request": None, "head_pushed_at": None}, []),
+        ({"trigger": "dispatch", "pull_request": None, "head_pushed_at": None}, []),
+        # required checks
+        ({"required": ()}, []),
+        ({"required": (), "checks": checks(ci="failure")}, []),
+        ({"checks": ()}, [Reason.CHECKS_MISSING]),
+        ({"checks": checks(ci="pending")}, [Reason.CHECKS_PENDING]),
+        ({"checks": checks(ci="failure")}, [Reason.CHECKS_FAILED]),
+        ({"checks": checks(CI="success")}, [Reason.CHECKS_MISSING]),
+        ({"required": ("a", "b", "c"), "checks": checks(a="failure", b="pending")}, [Reason.CHECKS_FAILED]),
+        ({"required": ("a", "b", "c"), "checks": checks(a="success", b="pending")}, [Reason.CHECKS_MISSING]),
+        ({"checks": (*checks(ci="success"), *checks(ci="failure"))}, [Reason.CHECKS_FAILED]),
+        ({"checks": (*checks(ci="pending"), *checks(ci="success"))}, [Reason.CHECKS_PENDING]),
+        ({"checks": checks(ci="success", other="failure")}, []),
+        ({"trigger": "push", "pull_request": None, "checks": ()}, [Reason.CHECKS_MISSING]),
+        # locks
+        ({"lock": HELD}, [Reason.LOCKED]),
+        ({"lock": HELD, "lock_alive": False}, []),
+        ({"lock": replace(HELD, record=None)}, [Reason.LOCKED]),
+        ({"lock": replace(HELD, record=None), "lock_alive": False}, [Reason.LOCKED]),
+        # a rollback has only the lock in its way
+        ({"command": ROLLBACK, "lock": HELD}, [Reason.LOCKED]),
+        ({"command": ROLLBACK, "checks": (), "pull_state": "closed", **FORKED, "gates": "{preflight: [x]}"}, []),
+        # what is not done yet
+        ({"gates": "{preflight: [x]}"}, [Reason.UNSUPPORTED_SETTING]),
+        # everything at once
+        (
+            {"gates": "{require_sha: true, preflight: [x]}", "pull_draft": True, "pull_base_ref": "x", **FORKED, "checks": (), "lock": HELD},
+            [Reason.UNSUPPORTED_SETTING, Reason.PULL_REQUEST_DRAFT, Reason.WRONG_BASE, Reason.FORK, Reason.SHA_REQUIRED, Reason.CHECKS_MISSING, Reason.LOCKED],
+        ),
+    ],
+)  # fmt: skip
+def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected: list[Reason]) -> None:
+    refusals = judge(make_facts(**over))
+    assert [refusal.reason for refusal in refusals] == expected
+    for refusal in refusals:
+        assert refusal.sentence.endswith(".")
+        assert refusal.next
+        assert refusal.gate in {gate.__name__ for gate in RELEASE_GATES}
+
+
+@pytest.mark.parametrize(
+    ("over", "says", "then"),
+    [
+        ({"gates": "{preflight: [x]}"}, "`gates.preflight`", ".github/slipway.yml"),
+        ({"pull_mergeable": False}, "conflicts with `main`", "Merge `main`"),
+        ({"pull_base_ref": "next"}, "into `next`, not into `main`", "to `main`"),
+        ({"gates": "{require_sha: true}"}, "`staging` wants the sha named", "`/deploy staging @4f9a1c2`"),
+        ({"head_pushed_at": None}, "no record of when `4f9a1c2` was pushed", "`/deploy staging @4f9a1c2`"),
+        ({"head_pushed_at": COMMENTED}, "pushed at 10:00:05 UTC, the comment is of 10:00:05 UTC", "`/deploy staging @4f9a1c2`"),
+        ({"command": replace(DEPLOY, sha="d" * 40)}, "`ddddddd` is not the head of this pull request, which is `4f9a1c2`", "@4f9a1c2`"),
+        ({**MERGED, "command": NAMED}, "`4f9a1c2` is not the merge commit of this pull request, which is `bbbbbbb`", "@bbbbbbb`"),
+        ({"required": ("a", "b"), "checks": checks(a="failure", b="failure")}, "on `4f9a1c2`: `a`, `b`", "`/deploy staging`"),
+        ({"checks": ()}, "have not reported on `4f9a1c2`: `ci`", "gates.required_checks"),
+        ({"checks": checks(ci="pending")}, "still running on `4f9a1c2`: `ci`", "Wait"),
+        ({"lock": HELD}, "`staging` is held by lee for #12 since 10:00:05 UTC (run 77, `ccccccc`)", "Wait"),
+        ({"lock": replace(HELD, record=replace(RECORD, pull_request=None))}, "held by lee since", "Wait"),
+        ({"lock": replace(HELD, record=None)}, "record cannot be read", "refs/slipway/locks/staging"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_and_what_then(
+    make_facts: Callable[..., Facts], over: dict[str, Any], says: str, then: str
+) -> None:
+    (refusal,) = judge(make_facts(**over))
+    assert says in refusal.sentence
+    assert then in refusal.next
+
+
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
+
+
+@pytest.mark.parametrize(
+    ("rules", "may"),
+    [
+        (("read",), "read triage write maintain admin"),
+        (("triage",), "triage write maintain admin"),
+        (("write",), "write maintain admin"),
+        (("maintain",), "maintain admin"),
+        (("admin",), "admin"),
+        (("admin", "write"), "write maintain admin"),
+        ((), ""),
+        (("@dana",), "read triage write maintain admin"),
+        (("@Dana", "admin"), "read triage write maintain admin"),
+        (("@lee",), ""),
+        (("@dan",), ""),
+        (("@acme/dana",), ""),
+        (("@acme/core",), "read triage write maintain admin"),
+        (("@acme/other", "admin"), "admin"),
+        (("dana",), ""),
+    ],
+)
+def test_who_may(rules: tuple[str, ...], may: str) -> None:
+    granted = [one for one in PERMISSIONS if allowed("dana", one, rules, frozenset({"@acme/core"}))]
+    assert granted == may.split()
+
+
+def test_teams_are_those_with_an_organization() -> None:
+    assert teams_of(("write", "@dana", "@acme/core", "@acme/a.b")) == (("acme", "core"), ("acme", "a.b"))
+
+
+def test_forbidden_names_who_may() -> None:
+    refusal = forbidden("dana", DEPLOY, ("admin", "@acme/core"))
+    assert refusal.reason is Reason.FORBIDDEN
+    assert refusal.sentence == "`deploy staging` needs `admin` or `acme/core`, and dana has not got it."
+    assert forbidden("dana", Command(verb="status"), ("read",)).sentence.startswith("`status` needs `read`")
