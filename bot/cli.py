@@ -6,6 +6,7 @@ Heavy libraries are imported in the functions that need them: an ignored comment
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import signal
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from bot.app import Context
     from bot.core.events import Event
     from bot.core.outcome import Outcome
-    from bot.core.ports import GitHub
     from bot.core.redaction import Masker
+    from bot.core.spec import Spec
+    from bot.core.target import Target
     from bot.engine.clock import RealClock
     from bot.engine.gathering import Gatherer
     from bot.github.api import Api
@@ -109,6 +111,7 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
 def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Masker, summary: list[str]) -> Outcome:
     """Ask GitHub what any answer will need, import the rest while it answers, and handle the event."""
     from bot.engine.clock import RealClock
+    from bot.engine.early import ask_early
     from bot.github import api
     from bot.github.retry import Waiting
 
@@ -121,7 +124,7 @@ def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Maske
         graphql_url=settings.graphql_url,
         waiting=Waiting(stop=clock.stopped),
     )
-    _ask_early(gatherer, github, settings, event)
+    ask_early(gatherer, github, event, config_path=settings.config_path)
 
     from bot.app import handle
 
@@ -130,25 +133,13 @@ def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Maske
     return handle(event, context)
 
 
-def _ask_early(gatherer: Gatherer, github: GitHub, settings: Settings, event: Event) -> None:
-    """Ask for what every answer needs, before the libraries that judge it are imported."""
-    from bot.core.events import CommentEvent
-
-    gatherer.once(github.file, settings.config_path, event.default_branch)
-    if isinstance(event, CommentEvent):
-        gatherer.once(github.permission, event.author)
-        if event.is_pull_request:
-            gatherer.once(github.pull_request, event.number)
-    else:
-        gatherer.once(github.permission, event.actor)
-
-
 def _context(
     settings: Settings, event: Event, clock: RealClock, gatherer: Gatherer, github: Api, masker: Masker
 ) -> Context:
     """Wire the ports."""
     from bot import targets
     from bot.app import Context
+    from bot.core.spec import CloudRunSpec
     from bot.engine.probe import HttpProber
     from bot.github import oidc
     from bot.log import configure
@@ -159,13 +150,25 @@ def _context(
         # Not told to the masker: it knows a JSON Web Token by its shape, and learning one of this length costs 0.2 s.
         return oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
 
+    tokens = oidc.Kept(identity)
+
+    def connect(spec: Spec) -> Target:
+        auth = spec.auth if isinstance(spec, CloudRunSpec) else None
+        if auth is not None and settings.oidc_url:
+            gatherer.ask(tokens, auth.audience)  # while the libraries are imported
+        target = targets.connect(
+            spec, source=github.tarball, environ=os.environ, oidc=tokens if settings.oidc_url else None
+        )
+        targets.prepare(target)
+        gc.freeze()
+        gc.enable()
+        return target
+
     return Context(
         settings=settings,
         github=github,
         final=github.uninterrupted(),
-        connect=lambda spec: targets.connect(
-            spec, source=github.tarball, environ=os.environ, oidc=identity if settings.oidc_url else None
-        ),
+        connect=connect,
         probe=HttpProber(),
         clock=clock,
         default_branch=event.default_branch,

@@ -108,6 +108,9 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
         context.tell_problem(request, error)
         context.react("confused")
         raise
+    except Exception as error:  # a bug: whoever waits for an answer is told before the log is
+        context.tell_problem(request, SlipwayError(f"{type(error).__name__} in the bot itself."))
+        raise
 
 
 def load_config(context: Context) -> Config:

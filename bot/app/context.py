@@ -14,7 +14,7 @@ from bot.core.events import CommentEvent, Event
 from bot.core.facts import CommentRef, Deployment, Lock, Permission, PullRequest
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
-from bot.core.ports import GitHub
+from bot.core.ports import HISTORY, GitHub
 from bot.core.redaction import Masker
 from bot.core.spec import Spec
 from bot.core.target import Target
@@ -239,6 +239,3 @@ class Context:
             next_ = f"`{misread.suggestion}`" if misread.suggestion else ""
             refusal = Refusal(reason=Reason.BAD_ARGUMENTS, sentence=misread.sentence, next=next_)
             self.say(request, refusal_comment((refusal,), marker=self.marker(request), command=misread.text))
-
-
-HISTORY = 30  # deployments of an environment that are looked at

@@ -61,8 +61,8 @@ def gather(
     pushed = _pushed_at(context, request, pull, sha)
     required = given(gates.required_checks)
     if deploying and gates.required_checks == "branch":
-        required = context.gatherer.ask(github.required_checks, context.default_branch)
-    checks = context.gatherer.ask(github.checks, sha) if deploying and gates.required_checks else given(())
+        required = context.ask(github.required_checks, context.default_branch)
+    checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(())
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
     names = required.result()
@@ -87,7 +87,7 @@ def _pushed_at(context: Context, request: Request, pull: PullRequest | None, sha
     """Ask when the head was pushed, where that has to be known: it was not named, and it can move."""
     if pull is None or pull.merged or pull.from_fork or request.command.sha or request.command.verb != "deploy":
         return given(None)
-    return context.gatherer.ask(context.github.pushed_at, pull.head_ref, sha)
+    return context.ask(context.github.pushed_at, pull.head_ref, sha)
 
 
 def _uses_version(context: Context) -> bool:

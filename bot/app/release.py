@@ -7,15 +7,17 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from bot.app.context import HISTORY, Context, Request
+from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
-from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport
+from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
+from bot.core.plan import Plan
 from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
+from bot.core.ports import HISTORY
 from bot.core.record import Entry, Record, by_command, entries
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
@@ -122,22 +124,58 @@ def _holding(
     history: tuple[Entry, ...],
     environment_at: Callable[[str], Environment],
 ) -> Outcome:
-    """Take the environment's lock, and release under it: what serves is asked while nobody else may change it."""
-    lock = _take_lock(context, facts, request)
-    if isinstance(lock, Refusal):
-        return context.refuse(request, (lock,), sha=facts.sha)
+    """Take the environment's lock, and release under it: what serves is asked while nobody else may change it.
+
+    The comment is made beside it: its author need not wait for what the release waits for.
+    """
+    reporter = Reporter(context, request, started=context.clock.now())
+    earlier = by_command(history, request.id)
+    if earlier is not None and not earlier.finished:
+        context.adopt_comment(request, earlier.record.comment_id)
+    comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
     try:
-        connected = target.result()
-        if history and not history[0].finished:
-            # It may have ended between being read and our having the lock; then it is no interrupted one.
-            history = entries(context.github.deployments(facts.environment.name, HISTORY))
-        case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
-        if isinstance(case, Refusal):
-            return context.refuse(request, (case,))
-        return _locked(context, case)
+        lock = _take_lock(context, facts, request)
+        if isinstance(lock, Refusal):
+            return _refused(context, request, lock, reporter, comment, sha=facts.sha)
+        try:
+            connected = target.result()
+            if history and not history[0].finished:
+                # It may have ended between being read and our having the lock; then it is no interrupted one.
+                history = entries(context.github.deployments(facts.environment.name, HISTORY))
+            case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
+            if isinstance(case, Refusal):
+                return _refused(context, request, case, reporter, comment)
+            return _recorded(context, case, reporter, comment)
+        finally:
+            with suppress(SlipwayError):  # the next command reaps it: this run will be over
+                context.final.release_lock(lock)
     finally:
-        with suppress(SlipwayError):  # the next command reaps it: this run will be over
-            context.final.release_lock(lock)
+        wait([comment])
+        reporter.close()
+
+
+def _opening(context: Context, facts: Facts, request: Request, started: float) -> ReleaseReport:
+    """Return the report of a release that waits for its lock."""
+    return release_report(
+        request,
+        environment=facts.environment.name,
+        sha=facts.sha,
+        previous_sha="",
+        plan=Plan(steps=()),
+        before=Serving(),
+        history=(),
+        settings=context.settings,
+        started=started,
+    )
+
+
+def _refused(
+    context: Context, request: Request, refusal: Refusal, reporter: Reporter, comment: Future[int], *, sha: str = ""
+) -> Outcome:
+    """Say in the comment that was just made why it goes no further."""
+    wait([comment])
+    reporter.close()
+    return context.refuse(request, (refusal,), sha=sha)
 
 
 def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refusal:
@@ -156,34 +194,12 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
     return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
-def _locked(context: Context, case: Case) -> Outcome:
-    """Everything that happens while the environment is ours."""
-    reporter = Reporter(context, case.request, started=context.clock.now())
-    report = release_report(
-        case.request,
-        environment=case.environment.name,
-        sha=case.sha,
-        previous_sha=case.previous_sha,
-        plan=case.plan,
-        before=case.before,
-        history=case.history,
-        settings=context.settings,
-        started=reporter.started,
-    )
-    if case.resumed is not None:
-        context.adopt_comment(case.request, case.resumed.record.comment_id)
-    try:
-        return _recorded(context, case, reporter, report)
-    finally:
-        reporter.close()
-
-
-def _recorded(context: Context, case: Case, reporter: Reporter, report: ReleaseReport) -> Outcome:
-    """Write the comment and the record, read the head once more, and run the plan."""
+def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[int]) -> Outcome:
+    """Write the record, read the head once more, and run the plan."""
     comparison = _compare(context, case)
-    comment = context.gatherer.ask(reporter.begin, report)
     head = context.gatherer.ask(_head_moved, context, case)
     comment_id = comment.result()
+    reporter.update(_decided(context, case, reporter.started))
     deployment = case.resumed.deployment if case.resumed else _record(context, case, comment_id)
     try:
         moved = head.result()
@@ -192,7 +208,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, report: ReleaseR
         raise
     if moved is not None:
         _abandon(context, deployment, "The branch moved before anything was changed.")
-        return context.refuse(case.request, (moved,), sha=case.sha)
+        return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(_open, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison)
     known = Known(
@@ -211,12 +227,33 @@ def _recorded(context: Context, case: Case, reporter: Reporter, report: ReleaseR
         known,
         probe=context.probe,
         clock=context.clock,
-        on_change=reporter.changed,
+        on_change=lambda steps: _changed(context, case, reporter, steps),
         touched=case.touched,
     )
     ended = execution.run()
     wait([opened])  # so that the last status comes last
     return _finish(context, case, reporter, deployment, ended)
+
+
+def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
+    return release_report(
+        case.request,
+        environment=case.environment.name,
+        sha=case.sha,
+        previous_sha=case.previous_sha,
+        plan=case.plan,
+        before=case.before,
+        history=case.history,
+        settings=context.settings,
+        started=started,
+    )
+
+
+def _changed(context: Context, case: Case, reporter: Reporter, steps: tuple[StepResult, ...]) -> None:
+    """Follow the steps. When the last one begins, ask how far the branch has moved on: the end then need not wait."""
+    reporter.changed(steps)
+    if steps[-1].started or steps[-1].state != "waiting":
+        _ask_behind(context, case)
 
 
 def _abandon(context: Context, deployment: Deployment, why: str) -> None:
@@ -292,7 +329,7 @@ def _head_moved(context: Context, case: Case) -> Refusal | None:
 def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
     """Write the end everywhere: deployment status, comment, reaction, summary."""
     serving = _serving_now(case)
-    report = reporter.end(ended, serving, case.environment, behind_by=_behind(context, case))
+    report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
@@ -344,12 +381,16 @@ def _serving_now(case: Case) -> Serving | None:
         return None
 
 
-def _behind(context: Context, case: Case) -> int:
+def _behind(context: Context, number: int, sha: str) -> int:
     """Return by how many commits the branch has moved on meanwhile."""
-    if case.pull is None or case.pull.merged or case.request.command.verb != "deploy":
-        return 0
     try:
-        head = context.github.pull_request(case.pull.number).head_sha
-        return context.github.compare(case.sha, head).ahead_by if head != case.sha else 0
+        head = context.github.pull_request(number).head_sha
+        return context.github.compare(sha, head).ahead_by if head != sha else 0
     except SlipwayError:
         return 0
+
+
+def _ask_behind(context: Context, case: Case) -> Future[int]:
+    if case.pull is None or case.pull.merged or case.request.command.verb != "deploy":
+        return given(0)
+    return context.ask(_behind, context, case.pull.number, case.sha)

@@ -76,6 +76,13 @@ class Reporter:
             self._live.start()
         return comment.id if comment else 0
 
+    def update(self, report: ReleaseReport) -> None:
+        """Take the report of what was decided meanwhile."""
+        with self._lock:
+            self._report = report
+        if self._live is not None:
+            self._live.changed()
+
     def learn(self, *, deployment_id: int, comparison: Future[Comparison | None]) -> None:
         """Take what is known only after the comment was made."""
         with self._lock:

@@ -320,6 +320,11 @@ class Auth(Model):
         None, description="Service account to act as (e-mail). Default: the federated identity itself."
     )
 
+    @property
+    def audience(self) -> str:
+        """The audience of the OIDC token that is exchanged: the provider's full https name (its default)."""
+        return f"https://iam.googleapis.com/{self.workload_identity_provider}"
+
 
 class HttpCheckConfig(Model):
     """A request, and what its answer must be."""

@@ -23,6 +23,8 @@ from bot.core.facts import (
     PullRequest,
 )
 
+HISTORY = 30  # deployments of an environment that are looked at
+
 
 class GitHub(Protocol):
     """What the bot asks of GitHub, for one repository. All methods block and may be called from several threads.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Literal, cast
 
 from bot.core.facts import Deployment
@@ -151,6 +150,8 @@ def serving_sha(serving: Serving) -> str:
 
 def usual_seconds(history: Iterable[Entry]) -> float:
     """Return the median duration of the successful releases of a history, 0 with fewer than three."""
+    from statistics import median  # noqa: PLC0415 - it brings decimal and fractions along
+
     times = []
     for entry in history:
         ended = next((status.created_at for status in entry.deployment.statuses if status.state == "success"), None)

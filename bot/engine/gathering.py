@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar, cast
@@ -15,6 +16,7 @@ class Gatherer:
     def __init__(self, threads: int = 16) -> None:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read")
         self._asked: dict[Hashable, Future[Any]] = {}
+        self._lock = threading.Lock()
 
     def ask(self, read: Callable[..., T], *args: Any) -> Future[T]:
         """Start a read."""
@@ -23,9 +25,10 @@ class Gatherer:
     def once(self, read: Callable[..., T], *args: Hashable) -> Future[T]:
         """Start a read that has not been asked for yet; later askers get the same answer."""
         key = (getattr(read, "__name__", repr(read)), *args)
-        if key not in self._asked:
-            self._asked[key] = self.ask(read, *args)
-        return cast("Future[T]", self._asked[key])
+        with self._lock:
+            if key not in self._asked:
+                self._asked[key] = self.ask(read, *args)
+            return cast("Future[T]", self._asked[key])
 
     def close(self) -> None:
         """Let the threads go; reads that nobody waits for end by their own timeouts."""

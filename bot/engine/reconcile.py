@@ -14,9 +14,9 @@ from bot.engine.clock import Clock
 from bot.errors import CancelledError, ConflictError, UpstreamError
 
 Applied = Build | RunJob | Rollout | Shift | Restore
-FIRST_POLL = 0.05  # seconds: moving traffic takes no longer where nothing has to start
+FIRST_POLL = 0.02  # seconds: what has nothing to wait for is done by then
 LAST_POLL = 0.8  # seconds: so the bot knows of an end less than half a second late in the mean
-POLL_GROWTH = 1.6
+POLL_GROWTH = 1.7
 SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists are eventually consistent)
 APPLIES = 3  # how often a step is applied at most, when replies are lost
 FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter

@@ -5,6 +5,9 @@ The request is that of docs.github.com, "OpenID Connect reference", and of actio
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
@@ -63,3 +66,28 @@ def _ask(url: str, request_token: str, timeout: float) -> str:
         message = f"GitHub's token service answered {status} without a token."
         raise Failed(UpstreamError(message, service=_SERVICE, operation=_WHAT, status=status), transient=transient)
     return value
+
+
+class Kept:
+    """Gives the same token for an audience for a minute, and asks for it once when several threads want it.
+
+    GitHub's tokens live for minutes (docs.github.com, "OpenID Connect reference": ``exp``), and one exchange does not
+    use a token up.
+    """
+
+    def __init__(self, ask: Callable[[str], str], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask, self._clock = ask, clock
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, audience: str) -> str:
+        """Return a token for an audience. Raises what asking for it raises."""
+        with self._lock:
+            value, until = self._tokens.get(audience, ("", 0.0))
+            if self._clock() >= until:
+                value = self._ask(audience)
+                self._tokens[audience] = (value, self._clock() + KEPT)
+        return value
+
+
+KEPT = 60.0  # seconds

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from bot.core.spec import CloudRunSpec, HerokuSpec, Spec
 
 if TYPE_CHECKING:
     from bot.core.target import Source, Target
-
-Kind = Literal["cloud_run", "heroku"]
 
 
 def connect(
@@ -42,8 +41,14 @@ def connect(
     return target
 
 
-def warm(kind: Kind) -> None:
-    """Import what a target needs. Meant for a thread beside the first GitHub call: Google's clients take 0.3 s."""
-    importlib.import_module(f"bot.targets.{kind}")
-    if kind == "cloud_run":
-        importlib.import_module("google.cloud.storage")
+def prepare(target: Target) -> threading.Thread | None:
+    """Have a target log in and import what its first steps need, in a thread beside other waiting.
+
+    Returns the thread; None for a target that has nothing to prepare.
+    """
+    work = getattr(target, "prepare", None)
+    if work is None:
+        return None
+    thread = threading.Thread(target=work, name="prepare", daemon=True)
+    thread.start()
+    return thread

@@ -39,7 +39,10 @@ class Builds:
     def get(self, name: str) -> cloudbuild_v1.Build:
         """Return a build by its full name (the regional path: neither project nor id may be given beside it)."""
         client = self._google.builds
-        return read("get the build", lambda: client.get_build(request={"name": name}, retry=None, timeout=TIMEOUT))
+        build: cloudbuild_v1.Build = read(
+            "get the build", lambda: client.get_build(request={"name": name}, retry=None, timeout=TIMEOUT)
+        )
+        return build
 
     def apply(self, known: Known) -> Running:
         """Start a build. Raises ConfigError for an unusable `cloudbuild.yaml`."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal, assert_never
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, assert_never
 from urllib.parse import urlsplit
 
 from google.cloud import run_v2
@@ -15,13 +19,15 @@ from bot.core.spec import CloudRunSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
 from bot.errors import NotFoundError, SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift
-from bot.targets.cloud_build import Builds
 from bot.targets.google import Google
 from bot.targets.run_jobs import Jobs
 from bot.targets.run_service import ingress_word
 from bot.targets.run_services import Services, together
 from bot.targets.run_template import revision_name
 from bot.targets.run_traffic import shares
+
+if TYPE_CHECKING:
+    from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
 
@@ -48,8 +54,15 @@ class CloudRun:
     def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
         self._google, self._spec = google, spec
         self._services, self._jobs = Services(google, spec), Jobs(google, spec)
-        self._builds = Builds(google, spec, source)
+        self._source = source
+        self._addresses: dict[tuple[str, str, str], str] = {}
         self._audiences: dict[str, tuple[str, float]] = {}
+
+    @cached_property
+    def _builds(self) -> Builds:
+        from bot.targets.cloud_build import Builds  # noqa: PLC0415 - see Google.builds
+
+        return Builds(self._google, self._spec, self._source)
 
     @property
     def traits(self) -> Traits:
@@ -88,6 +101,7 @@ class CloudRun:
             case RunJob():
                 return self._jobs.apply(step, known)
             case Rollout():
+                threading.Thread(target=self._introduce, args=(step.service,), daemon=True).start()
                 return run_rollout.apply(self._services, step, known)
             case Shift():
                 return run_shift.apply_shift(self._services, step, known)
@@ -97,6 +111,19 @@ class CloudRun:
                 raise _not_ours(step)
             case _:
                 assert_never(step)
+
+    def prepare(self) -> None:
+        """Log in, and import what the first steps need. What fails here is told by the step that needs it."""
+        with suppress(Exception):
+            self._google.log_in()
+        importlib.import_module("bot.targets.cloud_build")
+        importlib.import_module("google.cloud.storage")
+
+    def _introduce(self, service: str) -> None:
+        """Have a private service's identity token at hand when its candidate is ready: it takes three calls."""
+        with suppress(SlipwayError):  # asked again, and told, when it is needed
+            if self._services.get(service) is not None:
+                self.authorization(service, "")
 
     def cancel(self, step: Step, known: Known) -> None:
         """Stop the release's own build or execution; other steps end by themselves."""
@@ -120,6 +147,12 @@ class CloudRun:
 
     def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
         """Return the URL to probe: the tag's before traffic, the service's own after."""
+        place = (service, phase, known.release.key)
+        if not self._addresses.get(place):  # an address does not change once it is there
+            self._addresses[place] = self._address(service, phase, known)
+        return self._addresses[place]
+
+    def _address(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
         found = self._services.get(service)
         if found is None:
             return ""

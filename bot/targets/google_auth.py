@@ -32,10 +32,10 @@ _GOOGLE_IAM = "https://iamcredentials.googleapis.com"
 
 
 class _Supplier(identity_pool.SubjectTokenSupplier):  # type: ignore[no-any-unimported,misc,unused-ignore]
-    """Hands google-auth the run's OIDC token. The audience is the provider's full https name (its default)."""
+    """Hands google-auth the run's OIDC token."""
 
-    def __init__(self, oidc: Callable[[str], str], provider: str) -> None:
-        self._oidc, self._audience = oidc, f"https://iam.googleapis.com/{provider}"
+    def __init__(self, oidc: Callable[[str], str], audience: str) -> None:
+        self._oidc, self._audience = oidc, audience
 
     def get_subject_token(self, context: object, request: object) -> str:  # noqa: ARG002 - google-auth's signature
         return self._oidc(self._audience)
@@ -107,7 +107,7 @@ def _federated(auth: Auth, oidc: Callable[[str], str], sts: str, iam: str) -> Lo
         "audience": f"//iam.googleapis.com/{auth.workload_identity_provider}",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": f"{sts}/v1/token",
-        "subject_token_supplier": _Supplier(oidc, auth.workload_identity_provider),
+        "subject_token_supplier": _Supplier(oidc, auth.audience),
         "scopes": list(SCOPES),
     }
     source = Federated(**common)

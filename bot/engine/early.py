@@ -1,0 +1,46 @@
+"""Reads that any answer will want, asked for while the libraries that judge them are still being imported.
+
+Nothing is decided here and nothing is written: each read is kept by its name and arguments, and the application, which
+asks for the same, finds the answer there.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from bot.core.commands import Command, parse_comment
+from bot.core.events import CommentEvent, Event
+from bot.core.facts import PullRequest
+from bot.core.ports import HISTORY, GitHub
+from bot.engine.gathering import Gatherer
+
+
+def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: str) -> None:
+    """Ask for the configuration, the permission, the pull request, the environment and the head's checks."""
+    if not isinstance(event, CommentEvent):
+        gatherer.once(github.permission, event.actor)
+        gatherer.once(github.file, config_path, event.default_branch)
+        return
+    asked = parse_comment(event.body)
+    if not asked:
+        return
+    gatherer.once(github.permission, event.author)
+    gatherer.once(github.file, config_path, event.default_branch)
+    first = next((item for item in asked if isinstance(item, Command)), None)
+    if event.is_pull_request:
+        pull = gatherer.once(github.pull_request, event.number)
+        if first is not None and first.verb == "deploy":
+            pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))
+    if first is not None and first.environment:
+        gatherer.once(github.lock, first.environment)
+        gatherer.once(github.deployments, first.environment, HISTORY)
+
+
+def _of_head(gatherer: Gatherer, github: GitHub, found: Future[PullRequest], *, named: bool) -> None:
+    """Ask for what is known of a pull request's head as soon as there is one."""
+    if found.cancelled() or found.exception() is not None:
+        return
+    pull = found.result()
+    gatherer.once(github.checks, pull.merge_sha if pull.merged else pull.head_sha)
+    if not (named or pull.merged or pull.from_fork):
+        gatherer.once(github.pushed_at, pull.head_ref, pull.head_sha)
