@@ -281,7 +281,7 @@ def test_a_merged_pull_request_means_its_merge_commit(world: Any) -> None:
 
 def test_a_branch_that_moves_on_meanwhile_is_told(world: Any) -> None:
     newer = replace(world.github.pulls[7], head_sha="9" * 40)
-    world.log.hooks["exposure"] = lambda: world.github.pulls.__setitem__(7, newer)
+    world.log.hooks["apply"] = lambda: world.github.pulls.__setitem__(7, newer)  # once it is under way
     outcome = world.say("/deploy staging")
     assert (outcome.reason, outcome.sha) == (Reason.RELEASED, SEVEN)
     assert "Behind by 2" in world.shown

@@ -180,6 +180,8 @@ def test_what_nobody_foresaw_is_told_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, httpserver: HTTPServer
 ) -> None:
     class Strange:
+        actor = "dana"
+
         @property
         def default_branch(self) -> str:
             raise LookupError("a bug, with ghs_s3cretS3cret in its words")

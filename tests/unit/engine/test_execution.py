@@ -156,11 +156,16 @@ def test_what_an_interrupted_run_left_is_restored_whatever_fails(target: Any, cl
     assert applied(target) == ["undo"]
 
 
-def test_without_a_separate_build_a_failed_build_is_restored_too(target: Any, clock: Any, known: Any) -> None:
+@pytest.mark.parametrize(
+    ("end", "restored"), [(Broken(detail="slug too large"), None), (Running(), True), (fault(403), True)]
+)
+def test_without_a_separate_build_one_whose_end_is_not_known_may_be_released(
+    target: Any, clock: Any, known: Any, end: Any, restored: bool | None
+) -> None:
     target.traits = Traits(kind="heroku", separate_build=False, traffic_split=False, jobs=False)
-    target.seen["build"] = [Absent(), Broken(detail="slug too large")]
+    target.seen["build"] = [Absent(), end]
     ended, _ = run(target, clock, known)
-    assert ended.restored is True
+    assert (ended.failed.id, ended.restored) == ("build", restored)
 
 
 @pytest.mark.parametrize("end", [Broken(detail="stuck"), fault(403), RuntimeError("bug"), Running()])

@@ -71,3 +71,17 @@ def test_other_answers_are_final(wire: Any, ask: Any, slept: list[float], status
 def test_plain_http_is_for_loopback(ask: Any) -> None:
     with pytest.raises(SettingsError, match="ACTIONS_ID_TOKEN_REQUEST_URL"):
         ask(request_url="http://run.actions.example/token")
+
+
+def test_a_token_is_kept_for_a_minute_and_asked_for_once() -> None:
+    now, asked = [0.0], []
+
+    def ask(audience: str) -> str:
+        asked.append(audience)
+        return f"token-{len(asked)}"
+
+    kept = oidc.Kept(ask, clock=lambda: now[0])
+    assert (kept("a"), kept("a"), kept("b")) == ("token-1", "token-1", "token-2")
+    now[0] = oidc.KEPT
+    assert kept("a") == "token-3"
+    assert asked == ["a", "b", "a"]

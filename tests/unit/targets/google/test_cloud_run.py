@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from bot.core.config import Scale, ServiceConfig
+from bot.core.config import Auth, Scale, ServiceConfig
 from bot.core.plan import Restore, Rollout, Shift, Verify
 from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Done, Exposure, Running, Traits
 from bot.errors import ConflictError, NotFoundError, SettingsError, UpstreamError
-from bot.targets import connect, warm
+from bot.targets import connect, prepare
 
 LOCATION = "/v2/projects/acme/locations/us-central1"
 WEB, WORKER = f"{LOCATION}/services/shop-web", f"{LOCATION}/services/shop-worker"
@@ -502,6 +502,18 @@ def test_the_other_target_is_connected_the_same_way(environ: Any) -> None:
     assert connect(spec, source=source, environ=environ).traits.kind == "heroku"
 
 
-def test_warming_imports_the_clients() -> None:
-    warm("cloud_run")
-    assert {"google.cloud.run_v2", "google.cloud.storage"} <= sys.modules.keys()
+def test_preparing_logs_in_and_imports_the_clients(make_spec: Any, environ: Any) -> None:
+    source: Any = None
+    asked = []
+    auth = Auth(workload_identity_provider="projects/1/locations/global/workloadIdentityPools/p/providers/r")
+
+    def oidc(audience: str) -> str:
+        asked.append(audience)
+        raise UpstreamError("no token today", service="GitHub OIDC", operation="issue a token")
+
+    target = connect(make_spec(auth=auth), source=source, environ=environ, oidc=oidc)
+    thread = prepare(target)
+    assert thread is not None
+    thread.join(30)  # what fails here is told by the step that needs it
+    assert asked == [f"https://iam.googleapis.com/{auth.workload_identity_provider}"]
+    assert {"google.cloud.storage", "bot.targets.cloud_build"} <= sys.modules.keys()

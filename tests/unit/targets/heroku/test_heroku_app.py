@@ -11,7 +11,7 @@ from bot.core.serving import ServiceState, Serving, TrafficShare, serving_from_j
 from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Known, Running, Target, Traits
 from bot.errors import UpstreamError
-from bot.targets import connect, warm
+from bot.targets import connect, prepare
 from bot.targets.heroku import HerokuApp
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -400,10 +400,10 @@ def test_the_adapter_is_found_by_its_specification() -> None:
     def source(sha: str) -> Any:
         raise AssertionError(sha)
 
-    warm("heroku")
     spec = HerokuSpec(environment="staging", repository="acme/shop", app="shop")
     target: Target = connect(spec, source=source, environ={})
     assert isinstance(target, HerokuApp)
+    assert prepare(target) is None
 
 
 @pytest.mark.parametrize("method", ["observe", "apply"])
