@@ -27,7 +27,8 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-from bot.report.answers import plan_comment
+from bot.report.answers import interrupted_comment, plan_comment
+from bot.report.comment import marker
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -309,6 +310,23 @@ def _open(context: Context, case: Case, deployment: Deployment) -> None:
     for entry in case.history:
         if not entry.finished and entry.deployment.id != deployment.id:
             _abandon(context, entry.deployment, "Its run ended before it did.")
+            _tell_of_interruption(context, case, entry)
+
+
+def _tell_of_interruption(context: Context, case: Case, entry: Entry) -> None:
+    """Make the comment of a run that is gone true: it would say for ever that it is releasing."""
+    ours = context.comment_of(case.request)
+    if not entry.record.comment_id or (ours is not None and ours.id == entry.record.comment_id):
+        return
+    body = interrupted_comment(
+        sha=entry.record.sha,
+        environment=case.environment.name,
+        taken_over_by=case.request.actor,
+        url=ours.url if ours else context.settings.run.url,
+        marker=marker(entry.record.id, environment=case.environment.name, sha=entry.record.sha),
+    )
+    with suppress(SlipwayError):
+        context.final.edit_comment(entry.record.comment_id, body)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:

@@ -10,9 +10,7 @@ from bot.core.facts import Deployment
 from bot.core.serving import Serving, serving_from_json, serving_to_json
 
 VERSION = 1
-FINAL = frozenset({"success", "failure", "error", "inactive"})
-# A deployment that succeeded becomes `inactive` when a later one succeeds (REST: auto_inactive).
-SUCCEEDED = frozenset({"success", "inactive"})
+FINAL = frozenset({"success", "failure", "error"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +93,24 @@ class Entry:
         return base36(self.deployment.id)
 
     @property
+    def outcome(self) -> str:
+        """The newest status that says how it went: ``inactive`` only says that a later deployment succeeded.
+
+        That later one need not be ours: Actions makes one of its own for a job with ``environment:``, and its success
+        makes every earlier deployment inactive, failed ones too (REST, deployment statuses: auto_inactive).
+        """
+        told = (status.state for status in self.deployment.statuses if status.state != "inactive")
+        return next(told, "pending" if self.deployment.statuses else self.deployment.state)
+
+    @property
     def finished(self) -> bool:
-        """Whether it has a final status."""
-        return self.deployment.state in FINAL
+        """Whether it was brought to an end."""
+        return self.outcome in FINAL
 
     @property
     def succeeded(self) -> bool:
-        """Whether it was verified while it served: it has, or once had, the status ``success``."""
-        states = {status.state for status in self.deployment.statuses}
-        return "success" in states or self.deployment.state in SUCCEEDED
+        """Whether it was verified while it served."""
+        return any(status.state == "success" for status in self.deployment.statuses)
 
 
 def base36(number: int) -> str:

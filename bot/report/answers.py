@@ -157,6 +157,17 @@ def hint_comment(*, typed: str, suggestion: str, marker: str, environments: Sequ
     return paragraphs([f"{marker}\n❓ {code(typed)}: did you mean {code(suggestion)}? Nothing was run.{known}"])
 
 
+def interrupted_comment(*, sha: str, environment: str, taken_over_by: str, url: str, marker: str) -> str:
+    """Return what a release's comment says once its run is known to have ended before it did."""
+    then = link("the next command", url)
+    return paragraphs(
+        [
+            f"{marker}\n### ⚪ {code(short(sha))} on **{cell(environment)}** was interrupted",
+            f"Its workflow run ended before it did. {prose(taken_over_by)} went on: {then} says what serves now.",
+        ]
+    )
+
+
 def problem_comment(
     message: str,
     hint: str = "",

@@ -135,6 +135,7 @@ SCENARIOS = (
             *serves("feature"),
             *reacted("eyes", "rocket"),
             *says(lambda play: f"🟢 `{play.sha('feature')}` is live on **staging**", comments=2),
+            *says("was interrupted", never=("🟡",), comments=2, comment=0),
         ),
         instant=True,
     ),

@@ -133,7 +133,9 @@ def test_reading_never_raises(over: dict[str, Any]) -> None:
         (("in_progress",), False, False),
         (("success", "in_progress"), True, True),
         (("inactive", "success"), True, True),
-        (("inactive",), True, True),
+        (("inactive",), False, False),  # made so by somebody else's success while it ran
+        (("inactive", "in_progress"), False, False),
+        (("inactive", "failure", "in_progress"), True, False),
         (("failure", "in_progress"), True, False),
         (("error",), True, False),
     ],
@@ -158,9 +160,9 @@ def test_a_command_is_found_again() -> None:
 HISTORY = [
     entry(6, "failure", sha="f" * 40),
     entry(5, "success", sha="e" * 40, verb="rollback"),
-    entry(4, "inactive", sha="d" * 40),
-    entry(3, "inactive", sha="c" * 40),
-    entry(2, "inactive", sha="d" * 40),
+    entry(4, "inactive", "success", sha="d" * 40),
+    entry(3, "inactive", "success", sha="c" * 40),
+    entry(2, "inactive", "success", sha="d" * 40),
     entry(1, "failure", sha="a" * 40),
 ]
 

@@ -60,7 +60,7 @@ def comment(body: str, *, pull: bool = True) -> CommentEvent:
 
 def asked(event: Any, pull: PullRequest | None) -> set[tuple[Any, ...]]:
     github, gatherer = Asked(pull), Gatherer()
-    ask_early(gatherer, github, event, config_path="slipway.yml")  # type: ignore[arg-type]
+    ask_early(gatherer, github, event, config_path="slipway.yml")
     gatherer._pool.shutdown(wait=True)
     return github.calls
 
