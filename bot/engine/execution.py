@@ -144,12 +144,12 @@ class Execution:
                 self._update(step.id, detail=seen.detail, link=seen.link)
 
         reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress)
-        began = self._clock.now()
+        began, outcome = self._clock.now(), None
         try:
             outcome = reconciler.run(step, self._snapshot())
         finally:
-            if reconciler.begun:
-                self._begun(step, began)
+            if reconciler.begun and not (isinstance(step, Build) and isinstance(outcome, Broken)):
+                self._begun(step, began)  # a build that failed has made nothing that could be released
         if outcome.handle:
             self._learn(step.id, outcome.handle)
         if isinstance(outcome, Done) and outcome.artifact is not None:
