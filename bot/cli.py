@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot.errors import ConfigError, SettingsError, SlipwayError
 from bot.settings import Settings
@@ -95,6 +96,8 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
     from bot.engine.gathering import Gatherer
 
     gatherer, masker = Gatherer(), Masker(settings.secrets)
+    logging.getLogger().addHandler(logging.NullHandler())  # no library writes past the masker
+    gc.disable()  # what is imported now stays: looking it through again and again costs a fifth of the start
     summary: list[str] = []
     try:
         outcome = _outcome(settings, event, gatherer, masker, summary)
@@ -142,13 +145,15 @@ def _context(
     from bot.core.spec import CloudRunSpec
     from bot.engine.probe import HttpProber
     from bot.github import oidc
-    from bot.log import configure
-
-    configure(level=settings.log_level, masker=masker).bind(repository=settings.repository, run=settings.run.id)
 
     def identity(audience: str) -> str:
         # Not told to the masker: it knows a JSON Web Token by its shape, and learning one of this length costs 0.2 s.
         return oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
+
+    def log(event: str, **values: object) -> None:
+        gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id).result().info(
+            event, **values
+        )
 
     tokens = oidc.Kept(identity)
 
@@ -159,6 +164,7 @@ def _context(
         target = targets.connect(
             spec, source=github.tarball, environ=os.environ, oidc=tokens if settings.oidc_url else None
         )
+        gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id)
         targets.prepare(target)
         gc.freeze()
         gc.enable()
@@ -173,8 +179,19 @@ def _context(
         clock=clock,
         default_branch=event.default_branch,
         masker=masker,
+        log=log,
         gatherer=gatherer,
     )
+
+
+def _logging(level: str, masker: Masker, repository: str, run: int) -> Any:
+    """Set up the log and return a logger. Asked for beside other waiting: its library takes time to import."""
+    import structlog
+
+    from bot.log import configure
+
+    configure(level=level, masker=masker).bind(repository=repository, run=run)
+    return structlog.get_logger()
 
 
 def _listen(clock: RealClock) -> None:

@@ -70,6 +70,7 @@ class Context:
     clock: Clock
     default_branch: str
     masker: Masker
+    log: Callable[..., None] = lambda _event, **_values: None
     summary: list[str] = field(default_factory=list)
     gatherer: Gatherer = field(default_factory=Gatherer)
     _comments: dict[str, CommentRef] = field(default_factory=dict)

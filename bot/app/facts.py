@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from concurrent.futures import Future
 from datetime import datetime
 
@@ -96,6 +95,8 @@ def _uses_version(context: Context) -> bool:
 
 def _version(context: Context, sha: str) -> str:
     """Read the project's version at a sha. Text of the pull request, and nothing is done with it but to show it."""
+    import tomllib  # noqa: PLC0415 - few configurations ask for the version
+
     text = context.github.file("pyproject.toml", sha)
     try:
         project = tomllib.loads(text or "").get("project", {})

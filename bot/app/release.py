@@ -346,7 +346,8 @@ def _head_moved(context: Context, case: Case) -> Refusal | None:
 
 def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
     """Write the end everywhere: deployment status, comment, reaction, summary."""
-    serving = _serving_now(case)
+    # What the last check of a release that went well has seen is what serves now; else it is asked again.
+    serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)

@@ -6,9 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, Literal
-
-import structlog
+from typing import Literal
 
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
@@ -98,7 +96,7 @@ class Reporter:
             self._report = replace(self._report, steps=steps)
         for step in steps:
             if step.state != before.get(step.id, "waiting"):
-                _log().info("step", step=step.id, state=step.state, detail=step.detail, link=step.link)
+                self._context.log("step", step=step.id, state=step.state, detail=step.detail, link=step.link)
         if self._live is not None:
             self._live.changed()
 
@@ -177,10 +175,6 @@ class Reporter:
             message=self._context.clean(" ".join([report.sentence, *untold])),
         )
         return replace(outcome, result=self._context.masker.mask_all(result_json(report, outcome)))
-
-
-def _log() -> Any:
-    return structlog.get_logger()
 
 
 def _state(ended: Ended) -> Literal["released", "failed", "cancelled"]:

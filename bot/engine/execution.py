@@ -12,6 +12,7 @@ from bot.core.checks import JobCheck
 from bot.core.outcome import Reason, StepResult
 from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
 from bot.core.planning import title
+from bot.core.serving import Serving
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
 from bot.engine.reconcile import Applied, Reconciler, StepTimeoutError
@@ -29,7 +30,7 @@ class Ended:
     """How a plan ended. ``restored`` is None when nothing had to be brought back.
 
     ``exposed_seconds``: how long users saw a revision that was then taken back. ``jobs``: jobs that were started,
-    which a restore does not undo.
+    which a restore does not undo. ``seen``: what served when the last check asked.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Ended:
     restore_detail: str = ""
     exposed_seconds: float = 0.0
     jobs: tuple[str, ...] = ()
+    seen: Serving | None = None
 
 
 class Execution:
@@ -72,6 +74,7 @@ class Execution:
         self._reason = Reason.RELEASED
         self._failed: str = ""
         self._jobs: list[str] = []
+        self._seen: Serving | None = None
 
     # -- the graph ------------------------------------------------------------------------------------------
     def run(self) -> Ended:
@@ -184,6 +187,7 @@ class Execution:
             halted=self._halt.is_set,
         )
         checks = verifier.run(step.phase, step.checks, self._snapshot())
+        self._seen = verifier.seen or self._seen
         passed = sum(check.passed for check in checks)
         failed = [check for check in checks if not check.passed]
         self._update(step.id, checks=checks)
@@ -297,6 +301,7 @@ class Execution:
                 restore_detail=detail,
                 exposed_seconds=exposed,
                 jobs=tuple(self._jobs),
+                seen=self._seen,
             )
 
     # -- shared state ---------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class LiveComment:
             self._edit(body)
 
     def _run(self) -> None:
+        self._closed.wait(EARLY_INTERVAL)  # it was written a moment ago
         while not self._closed.is_set():
             self._changed.wait()
             self._changed.clear()

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, assert_never
 
 from bot.core.checks import Check, CheckResult, ExposureCheck, HttpCheck, JobCheck, ServingCheck
 from bot.core.plan import RunJob
-from bot.core.serving import ServiceState
+from bot.core.serving import ServiceState, Serving
 from bot.core.target import Broken, Done, Known, Target
 from bot.engine.clock import Clock
 from bot.engine.reconcile import StepTimeoutError
@@ -64,6 +64,7 @@ class Verifier:
     ) -> None:
         self._target, self._clock, self._probe = target, clock, probe
         self._expected, self._run_job, self._halted = expected, run_job, halted
+        self.seen: Serving | None = None  # what served when it was last asked
 
     def run(
         self, phase: Literal["candidate", "live"], checks: tuple[Check, ...], known: Known
@@ -140,7 +141,7 @@ class Verifier:
         while True:
             if self._clock.stopping or self._halted():
                 raise CancelledError("The run was asked to stop.")
-            serving = self._target.serving()
+            self.seen = serving = self._target.serving()
             found = tuple(self._serves(serving.service(name), name) for name in check.services)
             if all(result.passed for result in found) or self._clock.now() + 1.0 > deadline:
                 return found

@@ -101,7 +101,8 @@ class CloudRun:
             case RunJob():
                 return self._jobs.apply(step, known)
             case Rollout():
-                threading.Thread(target=self._introduce, args=(step.service,), daemon=True).start()
+                if self._spec.service(step.service).config.public is False:
+                    threading.Thread(target=self._introduce, args=(step.service,), daemon=True).start()
                 return run_rollout.apply(self._services, step, known)
             case Shift():
                 return run_shift.apply_shift(self._services, step, known)
@@ -156,6 +157,7 @@ class CloudRun:
         found = self._services.get(service)
         if found is None:
             return ""
+        self._addresses[service, "live", known.release.key] = found.uri.rstrip("/")
         if phase == "live":
             return found.uri.rstrip("/")
         name = revision_name(self._spec.service(service).name, known.release)

@@ -150,19 +150,23 @@ def test_a_target_that_cannot_be_asked_changes_nothing(world: Any, name: str, er
 
 def test_what_serves_at_the_end_may_stay_unknown(world: Any) -> None:
     world.released(6)
-    last = world.target.serving
+    world.target.broken.add("shift")
 
     def hook() -> None:
-        if any(args[1] == "in_progress" for args in world.log.named("set_status")) and world.mutations():
-            calls = len(world.log.named("serving"))
-            if calls == 3:  # before, by the check of what serves, and for the last report
-                raise NotFoundError("Gone.", service="Cloud Run", operation="get", status=404)
+        if len(world.log.named("serving")) == 2:  # before, and for the last report
+            raise NotFoundError("Gone.", service="Cloud Run", operation="get", status=404)
 
     world.log.hooks["serving"] = hook
     outcome = world.say("/deploy staging")
-    assert outcome.reason is Reason.RELEASED
-    assert outcome.url == ""
-    assert last().exists
+    assert (outcome.reason, outcome.url) == (Reason.SHIFT_FAILED, "")
+    assert world.github.states()[-1] == "failure"
+    assert world.target.serves() == {SIX}
+
+
+def test_a_release_that_went_well_says_what_its_last_check_saw(world: Any) -> None:
+    world.released(6)
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+    assert len(world.log.named("serving")) == 2  # before, and by the check of what serves
 
 
 @pytest.mark.parametrize(
