@@ -399,7 +399,7 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=" /deploystaging@`<>*[]()#\n\r\t\u00a0\u2028|&;-=", max_size=40))
-def test_one_line_is_read_without_the_library_as_the_library_reads_it(body):
+def test_one_line_is_read_without_the_library_as_the_library_reads_it(body: str) -> None:
     single = commands._SINGLE.fullmatch(body)
     if single is not None and single[1][1:2].isascii() and single[1][1:2].isalpha():
         assert list(commands._lines(body)) == list(command_lines(body))

@@ -57,6 +57,7 @@ def test_the_folder_is_known_without_losing_a_byte(size: Any, pax: Any) -> None:
         archive("/"),
         gzip.compress(b""),
     ],
+    ids=["nothing", "html", "gzip", "cut", "no folder", "empty gzip"],
 )
 def test_what_is_no_archive_is_an_error(data: Any) -> None:
     with pytest.raises(UpstreamError, match="source archive is unusable"):
