@@ -84,7 +84,16 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed and size, and renew the table in docs/performance.md."""
     prepare(session, "dev")
-    session.run("python", "tests/bench/bench.py", "--write", *session.posargs)
+    # The bot runs as the action installs it: with its own lock and nothing of the development's.
+    shipped = Path(session.create_tmp()).resolve() / "shipped"
+    session.run("python", "-m", "venv", "--clear", str(shipped))
+    python = str(shipped / "bin" / "python")
+    session.run(
+        python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements/run.txt", external=True
+    )
+    packages = next((shipped / "lib").glob("python*/site-packages"))
+    (packages / "slipway.pth").write_text(f"{Path.cwd()}\n")
+    session.run("python", "tests/bench/bench.py", "--write", "--python", python, *session.posargs)
 
 
 @nox.session
