@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.core import commands
 from bot.core.commands import (
+    MAX_BODY,
     REGISTRY,
     RESERVED,
     Command,
@@ -361,6 +361,27 @@ def test_ten_megabytes_of_junk_are_read_in_time(body: str) -> None:
     assert time.process_time() - started < 1.5  # at most a third on an idle machine
 
 
+@pytest.mark.parametrize("run", [" ", "\t", "\u00a0", "\n", "\r", "\r\n", " \n", "/ ", "x "])
+@pytest.mark.parametrize(
+    "around", ["{}x", "/deploy{}x", "/deploy{}x\ny", "{}/deploy x", "x{}/deploy x", "/deploy x{}", "/deploy x{}y"]
+)
+def test_a_long_run_of_white_space_is_read_in_time(run: str, around: str) -> None:
+    started = time.process_time()
+    parse_comment(around.format(run * (MAX_BODY // len(run) - 20)))
+    assert time.process_time() - started < 1.5
+
+
+@given(
+    st.text(" \t\n\r\u00a0\u2028", max_size=6),
+    st.sampled_from(["/deploy staging", "/status", "/help `x", "/deploi x", "/", "/usr"]),
+    st.text(" \t\n\r\u00a0\u2028", max_size=6),
+)
+def test_a_comment_of_one_line_is_read_as_commonmark_reads_it(before: str, line: str, after: str) -> None:
+    alone = [(found.line, found.text) for found in parse_comment(f"{before}{line}{after}")]
+    among = [(found.line, found.text) for found in parse_comment(f"{before}{line}{after}\n\nthe end")]
+    assert alone == among
+
+
 def test_no_help_or_hint_reads_as_a_command() -> None:
     entries = [
         HelpEntry(
@@ -400,6 +421,5 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=" /deploystaging@`<>*[]()#\n\r\t\u00a0\u2028|&;-=", max_size=40))
 def test_one_line_is_read_without_the_library_as_the_library_reads_it(body: str) -> None:
-    single = commands._SINGLE.fullmatch(body)
-    if single is not None and single[1][1:2].isascii() and single[1][1:2].isalpha():
-        assert list(commands._lines(body)) == list(command_lines(body))
+    parsed = [parse_line(text, line=line) for line, text in command_lines(body)]
+    assert list(parse_comment(body)) == [found for found in parsed if found is not None]
