@@ -148,3 +148,9 @@ def test_a_rollback_after_an_interrupted_release_brings_back_what_served_before_
     assert world.target.serves() == {sha(7)}
     outcome = world.say("/rollback staging", author="max")
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
+
+
+def test_a_dry_run_says_when_there_is_nothing_to_go_back_to(world: Any) -> None:
+    assert world.say("/rollback staging --dry-run", author="max").reason is Reason.NOTHING_TO_ROLL_BACK_TO
+    assert world.mutations() == []
+    assert not world.log.named("take_lock")
