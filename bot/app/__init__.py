@@ -19,7 +19,7 @@ from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import allowed, forbidden, teams_of
 from bot.core.resolve import roles
-from bot.core.words import listed, nearest
+from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
 
 __all__ = ["Context", "Request", "handle"]
@@ -174,13 +174,13 @@ def _environment_problem(config: Config, request: Request) -> Refusal | None:
     if not name:
         return Refusal(
             reason=Reason.UNKNOWN_ENVIRONMENT,
-            sentence=f"Which environment? There is {listed(known)}.",
+            sentence=f"Which environment? T{there_is(known)[1:]}.",
             next=f"`/{verb} {known[0]}`",
         )
     guess = nearest(name, known)
     return Refusal(
         reason=Reason.UNKNOWN_ENVIRONMENT,
-        sentence=f"There is no environment `{name}`; there is {listed(known)}.",
+        sentence=f"There is no environment `{name}`; {there_is(known)}.",
         next=f"`/{verb} {guess}`" if guess else "",
     )
 

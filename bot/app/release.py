@@ -7,6 +7,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from bot.app import endings
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
@@ -350,7 +351,7 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
-    status = context.gatherer.ask(_close, context, deployment, state, report.sentence, report.url)
+    status = context.gatherer.ask(_close, context, deployment, state, endings.told(report), report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
     comment_id, untold = _write_last(reporter, report, status, sign)
     context.summary += untold

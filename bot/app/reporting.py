@@ -6,17 +6,16 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Literal
 
+from bot.app import endings
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
-from bot.core.outcome import Decision, Outcome, Reason, ReleaseReport, ServiceLine, StepResult
-from bot.core.plan import Plan, Restore
+from bot.core.outcome import Decision, Outcome, ReleaseReport, ServiceLine, StepResult
+from bot.core.plan import Plan
 from bot.core.planning import title
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
-from bot.core.serving import ServiceState, Serving
-from bot.core.words import short
+from bot.core.serving import Serving
 from bot.engine.execution import Ended, kind_of
 from bot.engine.live_comment import LiveComment
 from bot.report.comment import release_comment
@@ -122,20 +121,20 @@ class Reporter:
         jobs = tuple(f"job `{job}` (what it changed in the database stays)" for job in ended.jobs)
         report = replace(
             report,
-            state=_state(ended),
+            state=endings.state(ended),
             steps=ended.results,
-            reason=_reason(ended, report.verb),
+            reason=endings.reason(ended, report.verb),
             digest=ended.known.artifact.digest if ended.known.artifact else "",
-            services=_services(report.services, ended, serving),
-            url=_url(environment, serving),
+            services=endings.services(report.services, ended, serving),
+            url=endings.url(environment, serving),
             restored=ended.restored,
             restore_detail=ended.restore_detail,
             exposed_seconds=ended.exposed_seconds,
             not_undone=jobs if ended.failed is not None or ended.cancelled else (),
             behind_by=behind_by,
-            next=_next(ended, report),
+            next=endings.following(ended, report),
         )
-        return self._context.masker.mask_all(replace(report, sentence=_sentence(report, ended)))
+        return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))
 
     def write_last(self, report: ReleaseReport) -> int:
         """Write the last comment and the summary; returns the comment's id."""
@@ -172,96 +171,6 @@ class Reporter:
             url=report.url,
             comment_id=comment_id,
             exit_code=0 if decision is Decision.RELEASED else 1,
-            message=self._context.clean(" ".join([report.sentence, *untold])),
+            message=self._context.clean(" ".join([endings.told(report), *untold])),
         )
         return replace(outcome, result=self._context.masker.mask_all(result_json(report, outcome)))
-
-
-def _state(ended: Ended) -> Literal["released", "failed", "cancelled"]:
-    if ended.cancelled:
-        return "cancelled"
-    return "released" if ended.failed is None else "failed"
-
-
-def _reason(ended: Ended, verb: str) -> Reason:
-    if ended.cancelled or ended.failed is not None:
-        return ended.reason
-    return Reason.ROLLED_BACK if verb == "rollback" else Reason.RELEASED
-
-
-def _sentence(report: ReleaseReport, ended: Ended) -> str:
-    where = f"{short(report.sha)} on {report.environment}"
-    if report.state == "released":
-        return f"{where} is live and verified." if report.verb == "deploy" else f"{where} serves again, verified."
-    if ended.restored and not ended.known.before.exists:
-        ending = "nothing served before"
-    else:
-        ending = {None: "nothing that serves was changed", True: "what served before is back"}.get(
-            ended.restored, "RESTORING FAILED, look at once"
-        )
-    what = "was cancelled" if ended.failed is None else f"failed at “{ended.failed.title}”: {ended.failed.detail}"
-    return f"{where} {what} — {ending}."
-
-
-def _services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:
-    """Set what serves now beside what served before and what was tried."""
-    released = ended.failed is None and not ended.cancelled
-    goal = next((step.to for step in _restores(ended)), None)
-    found = []
-    for line in lines:
-        state = serving.service(line.service) if serving is not None else None
-        tried = ended.known.handles.get(f"rollout-{line.service}", "")
-        if goal is not None:
-            tried = goal.service(line.service).revision
-        tried = tried.rsplit("/", 1)[-1]
-        now = state.revision if state and (released or line.before) else ""  # else it is left in place, out of reach
-        wanted = tried if released else line.before
-        if state and _same_code(ended, goal if released else ended.known.before, state):
-            wanted = now
-        share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
-        found.append(
-            replace(
-                line,
-                tried=tried,
-                now=now,
-                now_percent=share,
-                url=state.url if state else "",
-                healthy=_healthy(ended, now, wanted, share),
-            )
-        )
-    return tuple(found)
-
-
-def _same_code(ended: Ended, wanted: Serving | None, state: ServiceState) -> bool:
-    """Whether a service runs again what it was brought back to, be it under a new name.
-
-    A Heroku app that goes back to v4 serves v6, with the slug of v4.
-    """
-    brought_back = ended.restored is True or bool(_restores(ended))
-    return brought_back and wanted is not None and state.digest == wanted.service(state.service).digest != ""
-
-
-def _healthy(ended: Ended, now: str, wanted: str, share: int) -> bool:
-    if not wanted:  # it did not exist before: after a failure it is left in place, out of reach
-        return ended.restored is not False
-    return now == wanted and share == 100
-
-
-def _restores(ended: Ended) -> tuple[Restore, ...]:
-    return tuple(step for step in ended.plan.steps if isinstance(step, Restore))
-
-
-def _url(environment: Environment, serving: Serving | None) -> str:
-    if environment.url:
-        return environment.url
-    return next((state.url for state in serving.services if state.url), "") if serving else ""
-
-
-def _next(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
-    name = report.environment
-    if ended.failed is None and not ended.cancelled:
-        back = report.verb == "deploy" and ended.known.before.exists
-        return (f"/rollback {name}", "/status") if back else ("/status",)
-    if report.verb == "rollback" or ended.restored is False:
-        return (f"/rollback {name}", "/status")
-    return (f"/deploy {name}", "/status")

@@ -32,7 +32,7 @@ def load(text: str, *, file: str) -> Config:
             try:
                 config = Config.model_validate_json(json.dumps(data))
             except ValidationError as error:
-                problems.extend(_explain(details, node) for details in error.errors(include_url=False))
+                problems.extend(_explain(details, node) for details in _distinct(error.errors(include_url=False)))
     if config is not None and node is not None:
         problems.extend(Problem(line=locate(path, node)[0], path=dotted(path), sentence=sentence)
                         for path, sentence in references(config))  # fmt: skip
@@ -45,6 +45,17 @@ def load(text: str, *, file: str) -> Config:
             hint="Correct it on the default branch; `slipway config check` explains it in a terminal.",
         )
     return config
+
+
+def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Drop the complaint that a key is missing where the same place has a misspelling of it."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+
+    def misspelt(place: Path) -> bool:
+        around = (other for other in unknown if other[:-1] == place[:-1])
+        return any(nearest(str(other[-1]), [str(place[-1])]) for other in around)
+
+    return [error for error in errors if error["type"] != "missing" or not misspelt(error["loc"])]
 
 
 def _explain(details: ErrorDetails, node: Node) -> Problem:

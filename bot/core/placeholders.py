@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.core.words import listed, nearest
+from bot.core.words import nearest, there_is
 from bot.errors import ConfigError
 
 PATTERN = re.compile(r"\$\{(vars\.[A-Za-z_][A-Za-z0-9_]*)\}|(?<![${])\{([a-z][a-z0-9_]*(?:\.[a-z0-9_-]+)*)\}")
@@ -62,7 +62,7 @@ def _value(match: re.Match[str], values: Values, at: str) -> str:
     if match[2] in values.names:
         return values.names[match[2]]
     guess = nearest(match[2], values.names)
-    known = f"did you mean `{{{guess}}}`?" if guess else f"there is {listed(sorted(values.names))}"
+    known = f"did you mean `{{{guess}}}`?" if guess else there_is(sorted(values.names))
     raise ConfigError(
         f"The configuration uses `{{{match[2]}}}`, which has no value here.",
         problems=(f"{at}: `{{{match[2]}}}` has no value; {known}",),

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.placeholders import BUILT_IN, PATTERN, names_in
-from bot.core.words import listed, nearest
+from bot.core.words import listed, nearest, there_is
 
 Path = tuple[str | int, ...]
 
@@ -117,16 +117,14 @@ def is_production(name: str, environment: EnvironmentConfig) -> bool:
 def _no_such(what: str, name: str, names: Iterable[str]) -> str:
     names = sorted(names)
     guess = nearest(name, names)
-    return f"there is no {what} `{name}`; " + (
-        f"did you mean `{guess}`?" if guess else (f"there is {listed(names)}" if names else "there is none")
-    )
+    return f"there is no {what} `{name}`; " + (f"did you mean `{guess}`?" if guess else there_is(names))
 
 
 def _environment(config: Config, name: str, environment: EnvironmentConfig) -> list[tuple[Path, str]]:
     at: Path = ("environments", name)
     target_name = environment.target or (next(iter(config.targets)) if len(config.targets) == 1 else None)
     if target_name is None:
-        return [(at, f"name a `target`: there is {listed(sorted(config.targets))}")]
+        return [(at, f"name a `target`: {there_is(sorted(config.targets))}")]
     if target_name not in config.targets:
         return [((*at, "target"), _no_such("target", target_name, config.targets))]
     target = config.targets[target_name]

@@ -73,11 +73,15 @@ class Absent:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """Under way. ``handle`` is the provider's name of it, ``detail`` a few words, ``link`` a page to watch."""
+    """Under way. ``handle`` is the provider's name of it, ``detail`` a few words, ``link`` a page to watch.
+
+    ``serves``: users see already what a rollout makes (on a target without a traffic split).
+    """
 
     handle: str = ""
     detail: str = ""
     link: str = ""
+    serves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +96,15 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """There, but failed: applying again would not help. ``detail`` is the provider's own reason in a sentence."""
+    """There, but failed: applying again would not help. ``detail`` is the provider's own reason in a sentence.
+
+    ``serves`` as in :class:`Running`.
+    """
 
     handle: str = ""
     detail: str = ""
     link: str = ""
+    serves: bool = False
 
 
 Observation: TypeAlias = Absent | Running | Done | Broken

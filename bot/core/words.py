@@ -36,5 +36,12 @@ _distance_of = distance
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as inline code, separated by commas."""
-    return ", ".join(f"`{name}`" for name in names)
+    """Return names as inline code: ``a``, ``a and b``, ``a, b and c``."""
+    *most, last = [f"`{name}`" for name in names] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def there_is(names: Iterable[str]) -> str:
+    """Return what there is: ``there is a``, ``there are a and b``, ``there is none``."""
+    known = list(names)
+    return f"there {'are' if len(known) > 1 else 'is'} {listed(known) or 'none'}"

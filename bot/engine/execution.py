@@ -134,13 +134,12 @@ class Execution:
         if isinstance(outcome, Broken):
             self._fail(step, REASONS[kind_of(step)], outcome.detail, link=outcome.link)
             return False
-        if isinstance(step, Rollout) and not self._target.traits.traffic_split and not self._exposed_at:
-            self._exposed_at = self._clock.now()
         self._update(step.id, state="done", ended=self._clock.now(), detail=outcome.detail, link=outcome.link)
         return True
 
     def _reconcile(self, step: Applied) -> Done | Broken:
         def progress(seen: Running) -> None:
+            self._shown(step, seen)
             if seen.handle:
                 self._learn(step.id, seen.handle)
             if step.id in self._results:
@@ -153,12 +152,21 @@ class Execution:
         finally:
             if reconciler.begun and not (isinstance(step, Build) and isinstance(outcome, Broken)):
                 self._begun(step, began)  # a build that failed has made nothing that could be released
+        self._shown(step, outcome)
         if outcome.handle:
             self._learn(step.id, outcome.handle)
         if isinstance(outcome, Done) and outcome.artifact is not None:
             with self._lock:
                 self._known = replace(self._known, artifact=outcome.artifact)
         return outcome
+
+    def _shown(self, step: Applied, seen: Running | Done | Broken) -> None:
+        """Note since when users see what a rollout made, on a target without a traffic split."""
+        if not isinstance(step, Rollout) or self._target.traits.traffic_split:
+            return
+        if isinstance(seen, Done) or seen.serves:
+            with self._lock:
+                self._exposed_at = self._exposed_at or self._clock.now()
 
     def _begun(self, step: Applied, at: float) -> None:
         """Note what a step may have changed from some time on."""

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from bot.core.checks import CheckResult
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
-from bot.core.target import Diagnosis
 from bot.report.markdown import address, cell, code, code_link, details, fence, link, prose, row, tail
-from bot.report.words import clock, count, duration, short
+from bot.report.words import clock, count, duration, listing, short
 
 STEP_SIGNS = {"waiting": "⬜", "running": "🔄", "done": "✅", "failed": "❌", "skipped": "⏭️", "cancelled": "⏹️"}
 _COMMITS = 20
@@ -85,31 +84,41 @@ def serving_now(line: ServiceLine) -> str:
 
 
 def first_errors(report: ReleaseReport) -> list[str]:
-    """Return the first error line of each failed step, with the way to its logs."""
+    """Return the first error line of each failed step, with the way to its logs. Steps with the same error share it."""
     blocks: list[str] = []
-    for step, diagnosis in _diagnosed(report):
-        logs = link("logs", diagnosis.link) if address(diagnosis.link) else ""
-        if diagnosis.error:
-            where = f" ({logs})" if logs else ""
-            blocks.append(f"**First error** in *{cell(step.title)}*{where}:\n{fence(tail([diagnosis.error], 6))}")
+    for error, steps in _errors(report).items():
+        logs = [link("logs", step.diagnosis.link) for step in steps if step.diagnosis and address(step.diagnosis.link)]
+        titles = listing([f"*{cell(step.title)}*" for step in steps])
+        if error:
+            where = f" ({', '.join(logs)})" if logs else ""
+            blocks.append(f"**First error** in {titles}{where}:\n{fence(tail([error], 6))}")
         elif logs:
-            blocks.append(f"*{cell(step.title)}* has {logs}.")
+            blocks.append(f"{titles} {'has' if len(steps) == 1 else 'have'} {', '.join(logs)}.")
     return blocks
 
 
 def log_tails(report: ReleaseReport, lines: int) -> list[str]:
-    """Return the folded end of each failed step's log, at most ``lines`` lines of each."""
+    """Return the folded end of each failed step's log, at most ``lines`` lines of each.
+
+    Of steps with the same first error, one log is enough: their other lines differ in times and numbers only.
+    """
+    shown = [step for error, steps in _errors(report).items() for step in (steps[:1] if error else steps)]
     return [
         details(
             f"Last {count(min(lines, len(diagnosis.tail)), 'line')} of {step.title}", fence(tail(diagnosis.tail, lines))
         )
-        for step, diagnosis in _diagnosed(report)
-        if diagnosis.tail
+        for step in shown
+        if (diagnosis := step.diagnosis) is not None and diagnosis.tail
     ]
 
 
-def _diagnosed(report: ReleaseReport) -> list[tuple[StepResult, Diagnosis]]:
-    return [(step, step.diagnosis) for step in report.steps if step.state == "failed" and step.diagnosis is not None]
+def _errors(report: ReleaseReport) -> dict[str, list[StepResult]]:
+    """Return the failed steps by their first error, in the order of the steps."""
+    found: dict[str, list[StepResult]] = {}
+    for step in report.steps:
+        if step.state == "failed" and step.diagnosis is not None:
+            found.setdefault(step.diagnosis.error, []).append(step)
+    return found
 
 
 def commits(report: ReleaseReport) -> str:

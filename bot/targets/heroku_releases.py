@@ -150,7 +150,7 @@ class Releases:
         now = self._platform.clock()
         if now - self._up_since.setdefault(release.id, now) >= _STAY:
             return started
-        return Running(handle=started.handle, detail=f"{started.detail}: staying up?", link=started.link)
+        return Running(handle=started.handle, detail=f"{started.detail}: staying up?", link=started.link, serves=True)
 
     def _started(self, release: Release) -> Done | Broken | Running:
         """Ask whether every dyno of the formation runs a release. One-off dynos are of no process type of it."""
@@ -162,11 +162,12 @@ class Releases:
         if crashed:
             names = ", ".join(sorted(dyno.name for dyno in crashed))
             seen = " Visitors get H10 (App crashed)." if any(dyno.type == "web" for dyno in crashed) else ""
-            return Broken(detail=f"{names} crashed while starting {release.name}.{seen}", handle=handle, link=link)
+            detail = f"{names} crashed while starting {release.name}.{seen}"
+            return Broken(detail=detail, handle=handle, link=link, serves=True)
         up = {type_: sum(d.type == type_ and d.state in _UP for d in running) for type_ in wanted}
         detail = ", ".join(f"{type_} {up[type_]}/{quantity}" for type_, quantity in sorted(wanted.items()))
         if any(up[type_] < quantity for type_, quantity in wanted.items()):
-            return Running(detail=f"{release.name}: starting dynos ({detail})", handle=handle, link=link)
+            return Running(detail=f"{release.name}: starting dynos ({detail})", handle=handle, link=link, serves=True)
         return Done(detail=f"{release.name} ({detail or 'no dynos'})", handle=handle, link=link)
 
 

@@ -31,6 +31,7 @@ def reason(condition: run_v2.Condition) -> str:
 
 
 def sentence(condition: run_v2.Condition) -> str:
-    """Return the reason and the message, each if there."""
-    said = ": ".join(part for part in (reason(condition), " ".join(condition.message.split())) if part)
+    """Return the reason and the message, each if there. Where the logs are is left out: the report brings them."""
+    message = " ".join(condition.message.split()).partition(" Logs for this revision")[0]
+    said = ": ".join(part for part in (reason(condition), message) if part)
     return said or "Cloud Run gave no reason"

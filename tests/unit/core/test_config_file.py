@@ -211,14 +211,15 @@ def test_a_duration_is_read_outside_a_file_as_well() -> None:
         (BASE + "gates: {require_checks: [ci]}", ["11: gates.require_checks: there is no key `require_checks` here; did you mean `required_checks`?"]),
         (put("{web: {}}", "{web: {prot: 80}}"), ["8: targets.gcp.services.web.prot: there is no key `prot` here; did you mean `port`?"]),
         (put("{web: {}}", "{web: {scale: {mim: 1}}}"), ["8: targets.gcp.services.web.scale.mim: there is no key `mim` here; did you mean `min`?"]),
-        (put("{web: {}}", "{web: {probe: {startup: {pth: /}}}}"), ["8: targets.gcp.services.web.probe.startup.pth: there is no key `pth` here; did you mean `path`?",
-                                                                   "8: targets.gcp.services.web.probe.startup: the key `path` is missing"]),
+        (put("{web: {}}", "{web: {probe: {startup: {pth: /}}}}"), ["8: targets.gcp.services.web.probe.startup.pth: there is no key `pth` here; did you mean `path`?"]),
+        (put("{web: {}}", "{web: {probe: {startup: {zzzzz: /}}}}"), ["8: targets.gcp.services.web.probe.startup.zzzzz: there is no key `zzzzz` in targets.gcp.services.web.probe.startup; it may hold `delay`, `failures`, `path`, `period` and `timeout`",
+                                                                     "8: targets.gcp.services.web.probe.startup: the key `path` is missing"]),
         (here("permission: {}"), ["10: environments.staging.permission: there is no key `permission` here; did you mean `permissions`?"]),
         (BASE + "build: {zzzzzzzz: 1}", [("11: build.zzzzzzzz: there is no key `zzzzzzzz` in build; it may hold `args`, `builder`, `config`, `context`, `dockerfile`, "
-                                         "`labels`, `machine_type`, `overlay`, `platform`, `provenance`, `repository`, `service_account`, `substitutions`, `timeout`")]),
+                                         "`labels`, `machine_type`, `overlay`, `platform`, `provenance`, `repository`, `service_account`, `substitutions` and `timeout`")]),
         (put("    region: r", "    region: r\n    formation: {}"), ["8: targets.gcp.formation: the key `formation` does not go with the others here"]),
         (BASE + "1: x", [("11: 1: there is no key `1` in the top level; it may hold `app`, `build`, `config_vars`, `default_environment`, `environments`, `gates`, "
-                         "`permissions`, `targets`, `version`")]),
+                         "`permissions`, `targets` and `version`")]),
         # wrong types
         (BASE + "gates: {allow_forks: yes}", ["11: gates.allow_forks: should be `true` or `false`, not `yes`"]),
         (BASE + "gates: []", ["11: gates: should be a mapping"]),
@@ -271,7 +272,7 @@ def test_what_is_wrong_in_itself(text: str, expected: list[str]) -> None:
 
 def test_every_problem_is_told_at_once_and_in_the_files_order() -> None:
     text = "version: 2\napp: Shop\ntargets:\n  gcp: {type: heroku, ap: x}\nenvironments:\n  staging: {on: pull}\n"
-    assert [re.match(r"\d+", line)[0] for line in problems(text)] == ["1", "2", "4", "4", "6"]  # type: ignore[index]
+    assert [re.match(r"\d+", line)[0] for line in problems(text)] == ["1", "2", "4", "6"]  # type: ignore[index]
 
 
 def test_merge_keys_are_yamls_own() -> None:

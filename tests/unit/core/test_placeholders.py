@@ -48,7 +48,10 @@ def test_fill(value: Any, expected: Any) -> None:
     ("value", "problem"),
     [
         ("{ap}", "at: `{ap}` has no value; did you mean `{app}`?"),
-        ("{zzzzzzzzz}", "at: `{zzzzzzzzz}` has no value; there is `app`, `nested`, `pyproject.version`, `queue_name`"),
+        (
+            "{zzzzzzzzz}",
+            "at: `{zzzzzzzzz}` has no value; there are `app`, `nested`, `pyproject.version` and `queue_name`",
+        ),
         ("${vars.OTHER}", "at: there is no variable `OTHER`"),
         ({"a": ["x", "{ap}"]}, "at.a[1]: `{ap}` has no value; did you mean `{app}`?"),
     ],

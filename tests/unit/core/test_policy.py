@@ -126,7 +126,7 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({"head_pushed_at": COMMENTED}, "pushed at 10:00:05 UTC, the comment is of 10:00:05 UTC", "`/deploy staging @4f9a1c2`"),
         ({"command": replace(DEPLOY, sha="d" * 40)}, "`ddddddd` is not the head of this pull request, which is `4f9a1c2`", "@4f9a1c2`"),
         ({**MERGED, "command": NAMED}, "`4f9a1c2` is not the merge commit of this pull request, which is `bbbbbbb`", "@bbbbbbb`"),
-        ({"required": ("a", "b"), "checks": checks(a="failure", b="failure")}, "on `4f9a1c2`: `a`, `b`", "`/deploy staging`"),
+        ({"required": ("a", "b"), "checks": checks(a="failure", b="failure")}, "on `4f9a1c2`: `a` and `b`", "`/deploy staging`"),
         ({"checks": ()}, "have not reported on `4f9a1c2`: `ci`", "gates.required_checks"),
         ({"checks": checks(ci="pending")}, "still running on `4f9a1c2`: `ci`", "Wait"),
         ({"lock": HELD}, "`staging` is held by lee for #12 since 10:00:05 UTC (run 77, `ccccccc`)", "Wait"),

@@ -38,5 +38,5 @@ def test_nearest(name: str, names: tuple[str, ...], bound: int, expected: str | 
 
 def test_small_words() -> None:
     assert short("4f9a1c2d3e5f") == "4f9a1c2"
-    assert listed(["a", "b"]) == "`a`, `b`"
+    assert listed(["a", "b"]) == "`a` and `b`"
     assert listed([]) == ""

@@ -346,6 +346,17 @@ def test_without_a_split_users_see_it_once_it_is_rolled_out(target: Any, clock: 
 
 
 # -- verification -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("serves", "seen"), [(True, True), (False, False)])
+def test_without_a_split_users_see_what_crashes_but_not_what_was_never_released(
+    target: Any, clock: Any, known: Any, serves: bool, seen: bool
+) -> None:
+    target.traits = Traits(kind="heroku", separate_build=False, traffic_split=False, jobs=False)
+    plan = Plan(steps=(Rollout(id="roll", service="app", timeout=60.0),))
+    target.seen["roll"] = [Running(serves=serves), Running(serves=serves), Broken(detail="no", serves=serves)]
+    ended, _ = run(target, clock, known, plan)
+    assert (ended.restored, ended.exposed_seconds > 0) == (True, seen)
+
+
 def test_checks_are_kept_and_counted(target: Any, clock: Any, known: Any) -> None:
     checks = (HEALTH, HttpCheck(name="/x", url="https://shop.test/x", deadline=1.0))
     plan = Plan(steps=(Verify(id="live", phase="live", checks=checks),))

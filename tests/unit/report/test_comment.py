@@ -92,9 +92,10 @@ LIES = "serves again", "still serves", "No user saw it", "as it was before", "no
         ({"restored": False}, {"**not restored**"}),
         ({"restored": True, "unwell": True}, {"look at what serves now"}),
         ({"restored": None, "unwell": True}, {"look at what serves now"}),
-        ({"restored": True}, {"`a81d0be` serves again"}),
-        ({"restored": True, "previous_sha": ""}, {"as it was before"}),
-        ({"restored": True, "previous_sha": "", "first": True}, {"taken back"}),
+        ({"restored": True, "exposed_seconds": 3.0}, {"`a81d0be` serves again"}),
+        ({"restored": True, "exposed_seconds": 3.0, "previous_sha": ""}, {"as it was before"}),
+        ({"restored": True, "exposed_seconds": 3.0, "previous_sha": "", "first": True}, {"taken back"}),
+        ({"restored": True}, {"`a81d0be` still serves"}),
         ({"restored": None}, {"`a81d0be` still serves", "No user saw it"}),
         ({"restored": None, "previous_sha": ""}, {"what served still does", "No user saw it"}),
         ({"restored": None, "previous_sha": "", "first": True}, {"nothing serves yet", "No user saw it"}),
@@ -245,3 +246,16 @@ def test_a_rollback_that_failed_is_being_restored(reports: dict[str, ReleaseRepo
     again = replace(reports["rollback-failed"], state="running")
     assert "🟠 Rolling **staging** back to `a81d0be` failed at *Restore* · restoring `4f9a1c2`" in headline(again)
     assert "· restoring ·" in headline(replace(again, previous_sha=""))
+
+
+def test_steps_that_failed_alike_share_one_error_and_one_log(reports: dict[str, ReleaseReport]) -> None:
+    report = reports["rollout-failed"]
+    failed = next(step for step in report.steps if step.state == "failed")
+    twin = replace(failed, id="rollout-worker", title="Roll out worker")
+    body = release_comment(replace(report, steps=(failed, twin)), marker=MARK)
+    assert body.count("**First error** in") == body.count("<details><summary>Last") == 1
+    assert "in *Roll out web* and *Roll out worker* (" in body
+    assert failed.diagnosis is not None
+    other = replace(twin, diagnosis=replace(failed.diagnosis, error="ValueError"))
+    body = release_comment(replace(report, steps=(failed, other)), marker=MARK)
+    assert body.count("**First error** in") == body.count("<details><summary>Last") == 2

@@ -108,12 +108,14 @@ def test_a_rollout_waits_for_the_release_phase_and_the_dynos(
         Running(detail="waiting for the release"),
         Running(detail="v44: release phase", handle="v44", link=page(44)),
         Running(detail="v44 takes its place", handle="v44", link=page(44)),
-        Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44)),
-        Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44)),
-        Running(detail="v44 (web 1/1): staying up?", handle="v44", link=page(44)),
+        Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44), serves=True),
+        Running(detail="v44: starting dynos (web 0/1)", handle="v44", link=page(44), serves=True),
+        Running(detail="v44 (web 1/1): staying up?", handle="v44", link=page(44), serves=True),
     ]
     wire.now += 2.9
-    assert target.observe(ROLLOUT, built) == Running(detail="v44 (web 1/1): staying up?", handle="v44", link=page(44))
+    assert target.observe(ROLLOUT, built) == Running(
+        detail="v44 (web 1/1): staying up?", handle="v44", link=page(44), serves=True
+    )
     wire.now += 0.1
     assert target.observe(ROLLOUT, built) == Done(detail="v44 (web 1/1)", handle="v44", link=page(44))
     assert wire.made("GET", "/releases")[0].headers["Range"] == "version ..; order=desc,max=50;"
@@ -142,7 +144,7 @@ def test_a_crashed_dyno_breaks_a_rollout(
     wire.on("GET", "/formation", [{"type": "web", "quantity": 1}, {"type": "worker", "quantity": 1}])
     dynos = [dyno("web.1", "up", 44), dyno("worker.1", "up", 44)]
     wire.on("GET", "/dynos", [item | {"state": "crashed"} if item["name"] == crashed else item for item in dynos])
-    assert target.observe(ROLLOUT, built) == Broken(handle="v44", detail=words, link=page(44))
+    assert target.observe(ROLLOUT, built) == Broken(handle="v44", detail=words, link=page(44), serves=True)
 
 
 def test_a_dyno_that_crashes_after_it_was_up_breaks_a_rollout(
@@ -238,7 +240,7 @@ def test_a_bad_release_is_rolled_back(
     assert [call.body for call in wire.made("POST", "/releases")] == [{"release": "r42"}]
     assert target.observe(restore, built) == phase
     assert target.observe(restore, built) == Running(
-        handle="v45", detail="v45: starting dynos (web 0/1)", link=page(45)
+        handle="v45", detail="v45: starting dynos (web 0/1)", link=page(45), serves=True
     )
     assert target.observe(restore, built) == Done(
         handle="v45", detail="v45 has the code and config vars of v42; its release phase ran again", link=page(45)

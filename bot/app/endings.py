@@ -1,0 +1,129 @@
+"""How a plan ended, in the report's terms: verdict, cause, what serves now, what to type next. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from bot.core.outcome import Reason, ReleaseReport, ServiceLine
+from bot.core.plan import Restore
+from bot.core.resolve import Environment
+from bot.core.serving import ServiceState, Serving
+from bot.core.words import short
+from bot.engine.execution import Ended
+
+# What another try of the same commit may mend; all else wants a change first.
+_TRANSIENT = frozenset(
+    {Reason.TIMED_OUT, Reason.UPSTREAM_FAILED, Reason.CONFLICT, Reason.SHIFT_FAILED, Reason.INTERNAL_ERROR}
+)
+
+
+def state(ended: Ended) -> Literal["released", "failed", "cancelled"]:
+    """Return the verdict."""
+    if ended.cancelled:
+        return "cancelled"
+    return "released" if ended.failed is None else "failed"
+
+
+def reason(ended: Ended, verb: str) -> Reason:
+    """Return the reason code."""
+    if ended.cancelled or ended.failed is not None:
+        return ended.reason
+    return Reason.ROLLED_BACK if verb == "rollback" else Reason.RELEASED
+
+
+def cause(ended: Ended) -> str:
+    """Return why it was not released, in a sentence; ``""`` where the verdict says everything."""
+    if ended.failed is None:
+        return "The workflow run was stopped." if ended.cancelled else ""
+    said = ended.failed.detail
+    return said if not said or said.endswith((".", "!", "?")) else f"{said}."
+
+
+def told(report: ReleaseReport) -> str:
+    """Return how a release ended on one line, for the annotation, the deployment's status and the outputs."""
+    where = f"{short(report.sha)} on {report.environment}"
+    if report.state == "released":
+        return f"{where} is live and verified." if report.verb == "deploy" else f"{where} serves again, verified."
+    failed = next((step for step in report.steps if step.state == "failed"), None)
+    if report.state == "cancelled":
+        what = "was cancelled"
+    else:
+        what = f"failed at “{failed.title}”: {report.sentence.removesuffix('.')}" if failed else "failed"
+    return f"{where} {what} — {_ending(report)}."
+
+
+def _ending(report: ReleaseReport) -> str:
+    if report.restored is False:
+        return "RESTORING FAILED, look at once"
+    if not any(line.before for line in report.services):
+        return "nothing served before"
+    return "what served before is back" if report.exposed_seconds else "what served before still serves"
+
+
+def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:
+    """Set what serves now beside what served before and what was tried."""
+    released = ended.failed is None and not ended.cancelled
+    goal = next((step.to for step in _restores(ended)), None)
+    found = []
+    for line in lines:
+        state = serving.service(line.service) if serving is not None else None
+        tried = ended.known.handles.get(f"rollout-{line.service}", "")
+        if goal is not None:
+            tried = goal.service(line.service).revision
+        tried = tried.rsplit("/", 1)[-1]
+        now = state.revision if state and (released or line.before) else ""  # else it is left in place, out of reach
+        wanted = tried if released else line.before
+        if state and _same_code(ended, goal if released else ended.known.before, state):
+            wanted = now
+        share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
+        found.append(
+            replace(
+                line,
+                tried=tried,
+                now=now,
+                now_percent=share,
+                url=state.url if state else "",
+                healthy=_healthy(ended, now, wanted, share),
+            )
+        )
+    return tuple(found)
+
+
+def _same_code(ended: Ended, wanted: Serving | None, state: ServiceState) -> bool:
+    """Whether a service runs again what it was brought back to, be it under a new name.
+
+    A Heroku app that goes back to v4 serves v6, with the slug of v4.
+    """
+    brought_back = ended.restored is True or bool(_restores(ended))
+    return brought_back and wanted is not None and state.digest == wanted.service(state.service).digest != ""
+
+
+def _healthy(ended: Ended, now: str, wanted: str, share: int) -> bool:
+    if not wanted:  # it did not exist before: after a failure it is left in place, out of reach
+        return ended.restored is not False
+    return now == wanted and share == 100
+
+
+def _restores(ended: Ended) -> tuple[Restore, ...]:
+    return tuple(step for step in ended.plan.steps if isinstance(step, Restore))
+
+
+def url(environment: Environment, serving: Serving | None) -> str:
+    """Return where users find it: as configured, else what the target says."""
+    if environment.url:
+        return environment.url
+    return next((state.url for state in serving.services if state.url), "") if serving else ""
+
+
+def following(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
+    """Return what to type next."""
+    name = report.environment
+    if ended.failed is None and not ended.cancelled:
+        back = report.verb == "deploy" and ended.known.before.exists
+        return (f"/rollback {name}", "/status") if back else ("/status",)
+    if report.verb == "rollback" or ended.restored is False:
+        return (f"/rollback {name}", "/status")
+    again = f"/deploy {name}"
+    wants_fix = ended.failed is not None and ended.reason not in _TRANSIENT
+    return (f"after a fix: {again}", "/status") if wants_fix else (again, "/status")
