@@ -33,12 +33,13 @@ class CommentEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class PushEvent:
-    """The default branch moved to ``sha``."""
+    """The default branch moved to ``sha``. ``actor_is_bot``: an app pushed, a merge queue for example."""
 
     repository: str
     default_branch: str
     sha: str
     actor: str
+    actor_is_bot: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +115,7 @@ def _push(payload: dict[str, Any]) -> PushEvent | None:
         default_branch=default_branch,
         sha=sha,
         actor=_get(payload, str, "sender", "login"),
+        actor_is_bot=payload["sender"].get("type") == "Bot",
     )
 
 

@@ -499,8 +499,8 @@ class World:
         }  # fmt: skip
         return CommentEvent(**{**defaults, **over})
 
-    def push(self, sha: str = sha_of(1), actor: str = "dana") -> PushEvent:
-        return PushEvent(repository="acme/shop", default_branch="main", sha=sha, actor=actor)
+    def push(self, sha: str = sha_of(1), actor: str = "dana", *, bot: bool = False) -> PushEvent:
+        return PushEvent(repository="acme/shop", default_branch="main", sha=sha, actor=actor, actor_is_bot=bot)
 
     def dispatch(self, actor: str = "dana", sha: str = sha_of(1)) -> DispatchEvent:
         return DispatchEvent(repository="acme/shop", default_branch="main", ref="refs/heads/main", actor=actor, sha=sha)

@@ -174,6 +174,19 @@ def test_a_push_by_somebody_who_may_not_fails_the_run(world: Any) -> None:
     assert world.mutations() == []
 
 
+def test_a_merge_queues_push_counts_as_one_by_somebody_who_may_write(world: Any) -> None:
+    outcome = world.handle(world.push(actor="github-merge-queue[bot]", bot=True))
+    assert outcome.reason is Reason.RELEASED
+
+
+def test_a_merge_queue_is_no_admin(world: Any) -> None:
+    world.github.files[PATH] = world.github.files[PATH].replace(
+        "permissions: {rollback", "permissions: {deploy: admin, rollback"
+    )
+    outcome = world.handle(world.push(actor="github-merge-queue[bot]", bot=True))
+    assert (outcome.reason, outcome.exit_code) == (Reason.FORBIDDEN, 1)
+
+
 # -- what is not for us -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/promote staging", "`/deploy`"])
 def test_prose_is_ignored(world: Any, text: str) -> None:

@@ -76,6 +76,13 @@ def test_a_push_to_the_default_branch() -> None:
     assert event == PushEvent(repository="acme/shop", default_branch="main", sha=SHA, actor="dana")
 
 
+def test_a_push_by_a_merge_queue_says_so() -> None:
+    sender = {"login": "github-merge-queue[bot]", "id": 9, "type": "Bot"}
+    event = parse_event("push", push() | {"sender": sender})
+    assert isinstance(event, PushEvent)
+    assert event.actor_is_bot
+
+
 def test_a_dispatch() -> None:
     payload = {"ref": "refs/heads/x", "repository": REPOSITORY, "sender": {"login": "dana"}, "inputs": None}
     assert parse_event("workflow_dispatch", payload, sha=SHA) == DispatchEvent(
