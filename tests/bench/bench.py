@@ -20,6 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hostile
+
 from bot.core.plan import Build
 from bot.core.serving import Serving
 from bot.core.target import Done, Known, ReleaseId, Running
@@ -64,7 +66,7 @@ class Row:
 
 
 def _digits(unit: str) -> int:
-    return {"s": 2, "ms": 0, "MiB": 0}.get(unit, 0)
+    return {"s": 2, "ms": 0, "MiB": 0, "times": 1}.get(unit, 0)
 
 
 def chain(calls: Sequence[Call]) -> int:
@@ -225,6 +227,15 @@ def polling() -> list[Row]:
                 note=f"simulated for {len(delays)} durations from 1 to 300 s; at most {max(delays):.2f} s")]  # fmt: skip
 
 
+def reading() -> list[Row]:
+    """Ask how reading grows with hostile text, against growing with its length."""
+    return [
+        Row(what=f"Reading {what}: time against length", unit="times", values=[times], bound=2.0,
+            note="1 grows as the text does; with its square would be 4")
+        for what, times in hostile.worst()
+    ]  # fmt: skip
+
+
 def yardstick(bench: Bench) -> list[Row]:
     """Time the import of one Google client alone: how fast the machine is today, to read the other figures by."""
     code = "import google.cloud.run_v2"
@@ -245,7 +256,7 @@ def measure(runs: int, python: str) -> list[Row]:
         bench.act("/help", _pull(world, "first"))  # not counted: the files are read from disk once
         number = _pull(world, "talk")
         parts: list[Callable[[], list[Row]]] = [
-            lambda: ordinary(bench, number), lambda: reaction(bench, number), lambda: deploy(bench), polling,
+            lambda: ordinary(bench, number), lambda: reaction(bench, number), lambda: deploy(bench), polling, reading,
             lambda: yardstick(bench),
         ]  # fmt: skip
         for part in parts:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.core.commands import (
-    MAX_BODY,
     REGISTRY,
     RESERVED,
     Command,
@@ -355,20 +353,10 @@ def junk() -> list[str]:
 
 
 @pytest.mark.parametrize("body", junk(), ids=lambda body: repr(body[16:26]))
-def test_ten_megabytes_of_junk_are_read_in_time(body: str) -> None:
-    started = time.process_time()
-    parse_comment(body)
-    assert time.process_time() - started < 1.5  # at most a third on an idle machine
-
-
-@pytest.mark.parametrize("run", [" ", "\t", "\u00a0", "\n", "\r", "\r\n", " \n", "/ ", "x "])
-@pytest.mark.parametrize(
-    "around", ["{}x", "/deploy{}x", "/deploy{}x\ny", "{}/deploy x", "x{}/deploy x", "/deploy x{}", "/deploy x{}y"]
-)
-def test_a_long_run_of_white_space_is_read_in_time(run: str, around: str) -> None:
-    started = time.process_time()
-    parse_comment(around.format(run * (MAX_BODY // len(run) - 20)))
-    assert time.process_time() - started < 1.5
+def test_ten_megabytes_of_junk_make_no_command_of_their_own(body: str) -> None:
+    """How the time grows with the length is in tests/bench."""
+    told = {found.text for found in parse_comment(body)}
+    assert told <= {"/deploy staging", "/deploi", "/deploy x"}
 
 
 @given(

@@ -4,7 +4,6 @@ import base64
 import html
 import json
 import re
-import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -207,19 +206,3 @@ def test_values_are_masked_to_any_depth() -> None:
 def test_a_key_over_several_log_lines_is_masked_and_the_lines_keep_their_places() -> None:
     tail = ("start", "-----BEGIN PRIVATE KEY-----", "MIIE\nabcd", "-----END PRIVATE KEY-----", "end")
     assert Masker().mask_all(tail) == ("start", "***", "***\n***", "***", "end")
-
-
-def test_a_megabyte_of_one_word_is_masked_in_time() -> None:
-    masker = Masker([TOKEN])
-    for text in (
-        "a" * 1_000_000,
-        "a-" * 500_000,
-        "://" * 300_000,
-        "bearer " * 150_000,
-        "eyJ" * 300_000,
-        "secret" * 160_000,
-        "\\" * 500_000,
-    ):
-        started = time.process_time()
-        masker.mask(text)
-        assert time.process_time() - started < 5
