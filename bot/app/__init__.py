@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.app.answers import answer_help, answer_status
+from bot.app.answers import answer_help, answer_status, unlock
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
 from bot.app.release import release
@@ -114,6 +114,8 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
             return context.refuse(request, (problem,))
         if request.command.verb == "status":
             return answer_status(context, config, request)
+        if request.command.verb == "unlock":
+            return unlock(context, request)
         return release(context, config, request)
     except SlipwayError as error:
         context.tell_problem(request, error)

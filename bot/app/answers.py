@@ -14,7 +14,7 @@ from bot.core.record import Entry, entries, serving_entry, serving_sha
 from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
 from bot.errors import ConfigError, SlipwayError
-from bot.report.answers import help_comment, status_comment
+from bot.report.answers import help_comment, status_comment, unlocked_comment
 from bot.report.words import clock
 
 
@@ -57,6 +57,16 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
     return _answered(context, request, Reason.STATUS_SHOWN)
+
+
+def unlock(context: Context, request: Request) -> Outcome:
+    """Lift an environment's hold."""
+    name = request.command.environment
+    hold = context.github.hold(name)
+    if hold is not None:
+        context.github.lift_hold(hold)
+    context.say(request, unlocked_comment(name, hold, marker=context.marker(request)))
+    return _answered(context, request, Reason.UNLOCKED)
 
 
 def _answered(context: Context, request: Request, reason: Reason) -> Outcome:

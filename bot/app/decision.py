@@ -6,24 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.app.context import Request
+from bot.core import rollback
 from bot.core.facts import PullRequest
-from bot.core.outcome import Reason, Refusal
+from bot.core.outcome import Refusal
 from bot.core.plan import Plan
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts
-from bot.core.record import Entry, serving_entry, serving_sha
+from bot.core.record import Entry, serving_sha
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
 from bot.core.target import Target
-from bot.core.words import short
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A release that is decided on: everything that carrying it out needs.
 
-    ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha. ``resumed`` is the same
-    command's own release that an earlier run left unfinished; ``touched`` is whether one may have changed what serves.
+    ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha; ``found`` is what served when
+    it was decided. ``goal`` is the release that a rollback goes back to. ``resumed`` is the same command's own release
+    that an earlier run left unfinished; ``touched`` is whether one may have changed what serves.
     """
 
     request: Request
@@ -35,6 +36,8 @@ class Case:
     plan: Plan
     previous_sha: str
     pull: PullRequest | None
+    found: Serving
+    goal: Entry | None = None
     resumed: Entry | None = None
     touched: bool = False
 
@@ -59,17 +62,18 @@ def decide(
     if interrupted is not None and interrupted.record.before.exists:
         # What serves now may be what the interrupted release left: its own record says what served before it.
         before = interrupted.record.before
-    previous = made(past, before)
+    previous = rollback.made(past, before)
     sha, environment = facts.sha, facts.environment
+    goal = None
     if request.command.verb == "rollback":
         # Said again, a rollback means what it meant the first time, however far it came.
-        current = previous if resumed is not None else made(past, serving)
-        if current is None or not current.record.before.exists:
-            return _nothing_to_go_back_to(environment.name, current)
-        goal = current.record.before
-        sha = current.record.before_sha or serving_sha(goal) or current.record.sha
+        now = before if resumed is not None else serving
+        found = _goal(past, now, request.command.flags.get("to", ""), environment.name)
+        if isinstance(found, Refusal):
+            return found
+        goal, sha = found.entry, found.sha
         environment = environment_at(sha)
-        plan = plan_rollback(environment, goal)
+        plan = plan_rollback(environment, found.state)
     else:
         plan = plan_release(environment, target.traits)
     return Case(
@@ -82,31 +86,15 @@ def decide(
         plan=plan,
         previous_sha=serving_sha(before) or (previous.record.sha if previous else ""),
         pull=facts.pull_request,
+        found=serving,
+        goal=goal,
         resumed=resumed,
         touched=interrupted is not None,
     )
 
 
-def made(past: tuple[Entry, ...], serving: Serving) -> Entry | None:
-    """Return the release that made what serves.
-
-    Here even one that failed counts, by its own label: if its way back failed too, its record is the one that says what
-    was there before.
-    """
-    keys = {state.labels.get(state.revision, {}).get("slipway-release") for state in serving.services if state.exists}
-    labelled = next((entry for entry in past if entry.key in keys and entry.record.verb == "deploy"), None)
-    return labelled or serving_entry(past, serving)
-
-
-def _nothing_to_go_back_to(name: str, current: Entry | None) -> Refusal:
-    if current is None:
-        return Refusal(
-            reason=Reason.NOTHING_TO_ROLL_BACK_TO,
-            sentence=f"What serves on `{name}` was not released from here: there is no record of what was before.",
-            next=f"Release a known good commit: `/deploy {name}` on its pull request",
-        )
-    return Refusal(
-        reason=Reason.NOTHING_TO_ROLL_BACK_TO,
-        sentence=f"`{short(current.record.sha)}` was the first release on `{name}`: nothing served before it.",
-        next=f"Release a mended commit: `/deploy {name}`",
-    )
+def _goal(past: tuple[Entry, ...], serving: Serving, to: str, environment: str) -> rollback.Goal | Refusal:
+    """Return where a rollback goes: to what was named, else to what was verified before the present release."""
+    if to:
+        return rollback.named(past, serving, to, environment)
+    return rollback.before(past, rollback.made(past, serving), environment)

@@ -120,8 +120,9 @@ def following(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
     """Return what to type next."""
     name = report.environment
     if ended.failed is None and not ended.cancelled:
-        back = report.verb == "deploy" and ended.known.before.exists
-        return (f"/rollback {name}", "/status") if back else ("/status",)
+        if report.verb == "rollback":
+            return (f"/unlock {name}", "/status")
+        return (f"/rollback {name}", "/status") if ended.known.before.exists else ("/status",)
     if report.verb == "rollback" or ended.restored is False:
         return (f"/rollback {name}", "/status")
     again = f"/deploy {name}"

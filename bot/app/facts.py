@@ -62,6 +62,7 @@ def gather(
     if deploying and gates.required_checks == "branch":
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(())
+    held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
     names = required.result()
@@ -78,6 +79,7 @@ def gather(
         required=names if isinstance(names, tuple) else (),
         lock=lock,
         lock_alive=alive,
+        hold=held.result(),
     )
     return facts, target
 

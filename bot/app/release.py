@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from bot.app import endings
+from bot.app import endings, records
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
@@ -15,11 +15,11 @@ from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
-from bot.core.plan import Plan
+from bot.core.plan import Plan, Restore
 from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
-from bot.core.ports import HISTORY
-from bot.core.record import Entry, Record, by_command, entries
+from bot.core.ports import DEEP_HISTORY, HISTORY
+from bot.core.record import Entry, by_command, entries
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
 from bot.core.target import Known, ReleaseId, Target
@@ -28,8 +28,7 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-from bot.report.answers import interrupted_comment, plan_comment
-from bot.report.comment import marker
+from bot.report.answers import plan_comment
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -81,6 +80,7 @@ def _dry_run(
     """Show what would be done. Nothing is taken, written down or changed."""
     plan, sha = plan_release(facts.environment, target.traits), facts.sha
     if request.command.verb == "rollback":
+        history = _deeper(context, request, history)
         case = decide(facts, request, target, target.serving(), history, environment_at=environment_at)
         if isinstance(case, Refusal):
             return context.refuse(request, (case,))
@@ -141,9 +141,7 @@ def _holding(
             return _refused(context, request, lock, reporter, comment, sha=facts.sha)
         try:
             connected = target.result()
-            if history and not history[0].finished:
-                # It may have ended between being read and our having the lock; then it is no interrupted one.
-                history = entries(context.github.deployments(facts.environment.name, HISTORY))
+            history = _deeper(context, request, history)
             case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
             if isinstance(case, Refusal):
                 return _refused(context, request, case, reporter, comment)
@@ -154,6 +152,18 @@ def _holding(
     finally:
         wait([comment])
         reporter.close()
+
+
+def _deeper(context: Context, request: Request, history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Read the record again where what was read may not do.
+
+    A release may have ended between being read and our having the lock; then it is no interrupted one. And a release
+    that somebody names may be an old one.
+    """
+    named = bool(request.command.flags.get("to"))
+    if not named and (not history or history[0].finished):
+        return history
+    return entries(context.github.deployments(request.command.environment, DEEP_HISTORY if named else HISTORY))
 
 
 def _opening(context: Context, facts: Facts, request: Request, started: float) -> ReleaseReport:
@@ -198,20 +208,21 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
 
 def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[int]) -> Outcome:
     """Write the record, read the head once more, and run the plan."""
-    comparison = _compare(context, case)
+    comparison, pins = _compare(context, case), _pins(context, case)
     head = context.gatherer.ask(_head_moved, context, case)
     comment_id = comment.result()
     reporter.update(_decided(context, case, reporter.started))
-    deployment = case.resumed.deployment if case.resumed else _record(context, case, comment_id)
+    resolved = pins.result()
+    deployment = case.resumed.deployment if case.resumed else records.record(context, case, comment_id, resolved)
     try:
         moved = head.result()
     except SlipwayError:
-        _abandon(context, deployment, "The head could not be read again. Nothing was changed.")
+        records.abandon(context, deployment, "The head could not be read again. Nothing was changed.")
         raise
     if moved is not None:
-        _abandon(context, deployment, "The branch moved before anything was changed.")
+        records.abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
-    opened = context.gatherer.ask(_open, context, case, deployment)
+    opened = context.gatherer.ask(records.announce, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison)
     known = Known(
         release=ReleaseId(
@@ -222,6 +233,9 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
             tag=f"pr-{case.request.number}" if case.request.number else f"sha-{short(case.sha)}",
         ),
         before=case.before,
+        found=case.found,
+        goal=next((step.to for step in case.plan.steps if isinstance(step, Restore)), Serving()),
+        pins=resolved,
     )
     execution = Execution(
         case.plan,
@@ -258,10 +272,13 @@ def _changed(context: Context, case: Case, reporter: Reporter, steps: tuple[Step
         _ask_behind(context, case)
 
 
-def _abandon(context: Context, deployment: Deployment, why: str) -> None:
-    """Close a deployment that nothing was done for. One left open is taken for an interrupted one, to no harm."""
-    with suppress(SlipwayError):
-        context.final.set_status(deployment.id, "error", description=why)
+def _pins(context: Context, case: Case) -> Future[Mapping[str, str]]:
+    """Resolve the secrets that are pinned, once: a release that goes on uses what it has recorded."""
+    if case.resumed is not None:
+        return given(case.resumed.record.pins)
+    if case.request.command.verb == "rollback":
+        return given({})
+    return context.gatherer.ask(lambda: case.target.newest_secrets(pinned=True))
 
 
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
@@ -275,59 +292,6 @@ def _comparison(context: Context, base: str, head: str) -> Comparison | None:
         return context.github.compare(base, head)
     except SlipwayError:  # what ships is nice to know; the release does not hang on it
         return None
-
-
-def _record(context: Context, case: Case, comment_id: int) -> Deployment:
-    """Write the record before the first mutation."""
-    request, run = case.request, context.settings.run
-    record = Record(
-        id=request.id,
-        verb="rollback" if request.command.verb == "rollback" else "deploy",
-        sha=case.sha,
-        actor=request.actor,
-        run_id=run.id,
-        run_attempt=run.attempt,
-        comment_id=comment_id,
-        pull_request=request.number,
-        reason=request.command.flags.get("reason", ""),
-        plan=tuple(step.id for step in case.plan.steps),
-        before=case.before,
-        before_sha=case.previous_sha,
-    )
-    return context.github.create_deployment(
-        sha=case.sha,
-        environment=case.environment.name,
-        payload=record.to_payload(),
-        description=f"/{record.verb} by {request.actor}",
-        production=case.environment.production,
-    )
-
-
-def _open(context: Context, case: Case, deployment: Deployment) -> None:
-    """Say that it began; close what an interrupted run left open. The release does not hang on either."""
-    url = context.settings.run.url
-    with suppress(SlipwayError):
-        context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
-    for entry in case.history:
-        if not entry.finished and entry.deployment.id != deployment.id:
-            _abandon(context, entry.deployment, "Its run ended before it did.")
-            _tell_of_interruption(context, case, entry)
-
-
-def _tell_of_interruption(context: Context, case: Case, entry: Entry) -> None:
-    """Make the comment of a run that is gone true: it would say for ever that it is releasing."""
-    ours = context.comment_of(case.request)
-    if not entry.record.comment_id or (ours is not None and ours.id == entry.record.comment_id):
-        return
-    body = interrupted_comment(
-        sha=entry.record.sha,
-        environment=case.environment.name,
-        taken_over_by=case.request.actor,
-        url=ours.url if ours else context.settings.run.url,
-        marker=marker(entry.record.id, environment=case.environment.name, sha=entry.record.sha),
-    )
-    with suppress(SlipwayError):
-        context.final.edit_comment(entry.record.comment_id, body)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:
@@ -350,10 +314,15 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
+    hold = None
+    if report.state == "released" and report.verb == "rollback":
+        hold = context.gatherer.ask(records.put_on_hold, context, case)
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
-    status = context.gatherer.ask(_close, context, deployment, state, endings.told(report), report.url)
+    status = context.gatherer.ask(records.close, context, deployment, state, endings.told(report), report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
     comment_id, untold = _write_last(reporter, report, status, sign)
+    if hold is not None and hold.exception() is not None:
+        untold.append("Automatic releases could not be put on hold: the next push may release again.")
     context.summary += untold
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
@@ -385,12 +354,6 @@ def _write_last(
     except SlipwayError as error:
         untold.append(f"The deployment's last status could not be written: {error.message}")
     return comment_id, untold
-
-
-def _close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:
-    context.final.set_status(
-        deployment.id, state, description=description, environment_url=url, log_url=context.settings.run.url
-    )
 
 
 def _serving_now(case: Case) -> Serving | None:

@@ -131,6 +131,7 @@ class Reporter:
             restore_detail=ended.restore_detail,
             exposed_seconds=ended.exposed_seconds,
             not_undone=jobs if ended.failed is not None or ended.cancelled else (),
+            on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
             next=endings.following(ended, report),
         )

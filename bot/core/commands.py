@@ -70,17 +70,42 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="rollback",
             summary="Bring back the release that served before the present one.",
-            usage="/rollback <environment> [--dry-run] [--reason=TEXT]",
+            usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _REASON),
-            examples=("/rollback staging", '/rollback production --reason="checkout is slow"'),
+            flags=(
+                Flag(
+                    name="to",
+                    value="RELEASE",
+                    summary="A recorded release: its deployment's number, its sha, or one of its revisions.",
+                ),
+                _DRY_RUN,
+                _REASON,
+            ),
+            examples=(
+                "/rollback staging",
+                "/rollback staging --to=4f9a1c2",
+                '/rollback production --reason="checkout is slow"',
+            ),
             notes=(
                 "It goes back to a recorded release that was verified while it served, never to a mere second newest.",
+                "All services go back together, with their digests and the versions of their secrets.",
                 "Checks of the sha are skipped, authorization never is. Migrations are not undone.",
+                "Automatic releases are on hold afterwards, until somebody unlocks the environment.",
             ),
+        ),
+        Verb(
+            name="unlock",
+            summary="Lift the hold on an environment, so that pushes release it again.",
+            usage="/unlock <environment>",
+            role="write",
+            mutates=False,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/unlock staging",),
+            notes=("A rollback leaves a hold behind. People may release all the same; pushes may not.",),
         ),
         Verb(
             name="status",
@@ -105,7 +130,7 @@ REGISTRY: Mapping[str, Verb] = {
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
-    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock", "unlock"}
+    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
     | {"freeze", "unfreeze", "preview", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )

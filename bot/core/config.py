@@ -55,6 +55,11 @@ def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _tuple(value: Any) -> Any:
+    """Take a list: behind a validator that runs before it, a strict model does not."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class _OrText:
     """Says in the JSON Schema that plain text is a short form of the model."""
@@ -97,6 +102,12 @@ Roles = Annotated[
     Field(min_length=1),  # an empty list would read as "nobody", and nothing means the default
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
+Regions = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
 
 
@@ -114,6 +125,7 @@ class Permissions(Model):
 
     deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
+    unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
@@ -191,7 +203,11 @@ class SecretRef(Model):
         BeforeValidator(_text),
         StringConstraints(pattern=r"^(latest|pin|[0-9]+)$"),
         WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[0-9]+)$"}),
-    ] = Field("latest", description="`latest` or a version number; `pin` is *parsed; not acted on yet*.")
+    ] = Field(
+        "latest",
+        description="A version number; `pin`: the number that is newest when a release begins, which a way back and a "
+        "rollback keep; `latest`: whatever is newest when an instance starts, so that nothing can bring it back.",
+    )
 
 
 def _secret(value: Any) -> Any:
@@ -278,10 +294,110 @@ class Defaults(Workload):
     concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
 
 
-class ServiceConfig(Workload):
-    """A Cloud Run service."""
+class AllAtOnce(Model):
+    """All traffic in one step, once the candidate's checks have passed."""
 
+    type: Literal["all-at-once"] = Field(description="`all-at-once`")
+
+
+class Canary(Model):
+    """Traffic in stages. At each the candidate is compared with the version that serves beside it."""
+
+    type: Literal["canary"] = Field(description="`canary`")
+    stages: Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], BeforeValidator(_tuple)] = Field(
+        (5, 25), min_length=1, description="Percents of the traffic, rising. 100 comes last by itself."
+    )
+    stage_time: Duration = Field(300.0, description="How long a stage is watched at least.")
+    deadline: Duration = Field(
+        1800.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
+    )
+    look_every: Duration = Field(30.0, description="Time between two looks.")
+    source: Literal["monitoring", "probes"] = Field(
+        "monitoring",
+        description="`monitoring`: what users' requests got, by Cloud Monitoring. `probes`: requests of the bot's own "
+        "to both versions, where there is too little traffic.",
+    )
+    delay: Duration = Field(
+        180.0, description="How long Cloud Monitoring may take to show a request. A look goes no closer to the present."
+    )
+    probe: str = Field("/", description="Path that `probes` ask.")
+    probe_every: Duration = Field(0.5, description="Time between two probes of each version.")
+    metrics: Annotated[tuple[Literal["errors", "latency"], ...], BeforeValidator(_tuple)] = Field(
+        ("errors", "latency"), min_length=1, description="What is compared."
+    )
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1.0,
+        description="Chance to let a release through that is as good as what serves, over the whole rollout.",
+    )
+    power: float = Field(0.8, gt=0.5, lt=1.0, description="Chance to see a regression as large as the margins below.")
+    error_rise: float = Field(
+        0.01, gt=0.0, lt=1.0, description="The least rise of the share of failing requests that matters (0.01: 1 %)."
+    )
+    slowdown: float = Field(
+        0.1,
+        gt=0.0,
+        lt=0.5,
+        description="The least slowdown that matters: how much more often than every other time the candidate is the "
+        "slower one.",
+    )
+    undecided: Literal["fail", "pass"] = Field(
+        "fail", description="What a stage means that is still undecided at its deadline."
+    )
+    too_little_traffic: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="What becomes of a stage that cannot be decided by its deadline at today's traffic: the release is "
+        "refused, or the stage is left out.",
+    )
+
+
+def _strategy(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+Strategy: TypeAlias = Annotated[
+    Annotated[AllAtOnce | Canary, Field(discriminator="type")],
+    BeforeValidator(_strategy),
+    _OrText(),
+]
+
+
+class Watch(Model):
+    """After a release its error log is compared with that of the version before."""
+
+    time: Duration = Field(600.0, description="How long the log is watched.")
+    then: Literal["rollback", "suggest"] = Field(
+        "suggest", description="What more errors mean: the way back, or a word in the comment."
+    )
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
+    )
+    rise: float = Field(
+        1.0, gt=0.0, description="The least rise that matters, in error lines a minute above what was usual."
+    )
+
+
+def _watch(value: Any) -> Any:
+    """Take a duration for a watch of that time."""
+    return {"time": value} if isinstance(value, str | int | float) and not isinstance(value, bool) else value
+
+
+WatchConfig = Annotated[Watch, BeforeValidator(_watch), _OrText()]
+
+
+class ServiceConfig(Workload):
+    """A Cloud Run service, or a worker pool."""
+
+    kind: Literal["service", "worker_pool"] | None = Field(
+        None, description="`service` (the default), or `worker_pool`: it takes no requests."
+    )
     name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
+    regions: Words | None = Field(None, description="Those of the target's regions that it runs in. Default: all.")
+    after: Words | None = Field(
+        None, description="Services that have all their traffic on the release before this one gets any."
+    )
+    strategy: Strategy | None = Field(None, description="How its traffic moves. Default: the target's.")
     public: bool | None = Field(None, description="Whether anyone may call it (the `allUsers` invoker).")
     ingress: Ingress | None = Field(None, description="Where requests may come from.")
     port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
@@ -296,9 +412,18 @@ class JobConfig(Workload):
     """A Cloud Run job."""
 
     name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
-    when: Literal["release", "manual"] = Field(
+    when: Literal["release", "after", "manual"] = Field(
         "manual",
-        description="`release`: run on the new image before any traffic moves. `manual`: only as a check or by hand.",
+        description="`release`: run on the new image before any traffic moves. `after`: run once the release serves "
+        "and is verified. `manual`: only as a check or by hand.",
+    )
+    after: Words | None = Field(
+        None, description="Jobs of the same time that end before this one starts. Default: the one before it here."
+    )
+    compatible: Literal["expand-contract", "breaking"] = Field(
+        "expand-contract",
+        description="Whether the former release can live with what the job changes. After a `breaking` one there are "
+        "no stages, and a way back comes with a warning.",
     )
     run: Words | None = Field(
         None,
@@ -411,7 +536,9 @@ class CloudRunTarget(Model):
 
     type: Literal["cloud_run"] = Field(description="`cloud_run`")
     project: str = Field(description="Project id.")
-    region: str = Field(description="Region.")
+    region: Regions = Field(
+        description="Region. Of several the first is released and verified, then the others together."
+    )
     auth: Auth | None = Field(
         None, description="Workload Identity Federation. Default: application-default credentials."
     )
@@ -440,13 +567,21 @@ class CloudRunTarget(Model):
     jobs: dict[Name, JobConfig] = Field(
         default_factory=dict, description="Jobs. Those with `when: release` run in this order."
     )
+    strategy: Strategy | None = Field(
+        None, description="How the traffic of every service moves that declares nothing else. Default: `all-at-once`."
+    )
+    watch: WatchConfig | None = Field(
+        None, description="A time, or more: how long the error log is watched after a release."
+    )
     verify: tuple[CheckConfig, ...] = Field((), description="Checks of every environment on this target.")
     rollout_timeout: Duration = Field(
         300.0, description="How long a revision may take to be ready, and traffic to move."
     )
     scheduler: Scheduler | None = Field(None, description="Scheduler sync. *Parsed; not acted on yet.*")
     order: tuple[str, ...] = Field(
-        (), description="Order of the steps. Only the built-in order is supported: *parsed; not acted on yet*."
+        (),
+        description="Order of the release: services get their traffic one after the other as they stand here. Jobs "
+        "come before services and `verify` comes last, whatever the order says; `scheduler` is *not acted on yet*.",
     )
 
 
@@ -516,7 +651,9 @@ class EnvironmentConfig(Model):
     )
     jobs: dict[str, JobConfig] = Field(default_factory=dict, description="What differs from the target's jobs.")
     project: str | None = Field(None, description="Project id, instead of the target's.")
-    region: str | None = Field(None, description="Region, instead of the target's.")
+    region: Regions | None = Field(None, description="Region or regions, instead of the target's.")
+    strategy: Strategy | None = Field(None, description="How traffic moves here, instead of the target's or services'.")
+    watch: WatchConfig | None = Field(None, description="Watch of the error log here, instead of the target's.")
     app: str | None = Field(None, description="Heroku app, instead of the target's.")
     verify: tuple[CheckConfig, ...] | None = Field(None, description="Checks here, instead of the target's.")
     promote_from: str | None = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -48,14 +49,26 @@ def load(text: str, *, file: str) -> Config:
 
 
 def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Drop the complaint that a key is missing where the same place has a misspelling of it."""
+    """Drop what only repeats another complaint.
+
+    A key is missing where the same place has a misspelling of it; a list is empty once its wrong items are left out.
+    """
+    places = [error["loc"] for error in errors]
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
 
     def misspelt(place: Path) -> bool:
         around = (other for other in unknown if other[:-1] == place[:-1])
         return any(nearest(str(other[-1]), [str(place[-1])]) for other in around)
 
-    return [error for error in errors if error["type"] != "missing" or not misspelt(error["loc"])]
+    def emptied(place: Path) -> bool:
+        return any(other[: len(place)] == place != other for other in places)
+
+    return [
+        error
+        for error in errors
+        if not (error["type"] == "missing" and misspelt(error["loc"]))
+        and not (error["type"] == "too_short" and emptied(error["loc"]))
+    ]
 
 
 def _explain(details: ErrorDetails, node: Node) -> Problem:
@@ -116,7 +129,7 @@ def _shown(value: object) -> str:
 def _wrong_tag(details: ErrorDetails) -> str:
     expected = str(details.get("ctx", {}).get("expected_tags", "")).replace("'", "`")
     given = _shown(details.get("ctx", {}).get("tag", ""))
-    guess = nearest(given, ("cloud_run", "heroku"))
+    guess = nearest(given, re.findall(r"`([^`]+)`", expected))
     return f"`type: {given}` is not one of {expected}" + (f"; did you mean `{guess}`?" if guess else "")
 
 

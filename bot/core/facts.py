@@ -105,7 +105,10 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class LockRecord:
-    """Who holds an environment: the message of the tag object that ``refs/slipway/locks/<environment>`` points at."""
+    """Who holds an environment: the message of the tag object that ``refs/slipway/locks/<environment>`` points at.
+
+    That of ``refs/slipway/holds/<environment>`` says in the same form who has put automatic releases on hold, and why.
+    """
 
     environment: str
     run_id: int

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     EVENT_NOT_SUPPORTED = "event_not_supported"
     HELP_SHOWN = "help_shown"
     STATUS_SHOWN = "status_shown"
+    UNLOCKED = "unlocked"
     PLAN_SHOWN = "plan_shown"
     READY = "ready"
     RELEASED = "released"
@@ -82,6 +83,9 @@ class Reason(StrEnum):
     JOB_FAILED = "job_failed"
     ROLLOUT_FAILED = "rollout_failed"
     VERIFICATION_FAILED = "verification_failed"
+    CANARY_FAILED = "canary_failed"
+    CANARY_UNDECIDED = "canary_undecided"
+    WATCH_FAILED = "watch_failed"
     SHIFT_FAILED = "shift_failed"
     RESTORE_FAILED = "restore_failed"
     TIMED_OUT = "timed_out"
@@ -99,6 +103,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.EVENT_NOT_SUPPORTED: "The workflow ran for an event that the bot does not act on.",
     Reason.HELP_SHOWN: "`/help` was answered.",
     Reason.STATUS_SHOWN: "`/status` was answered.",
+    Reason.UNLOCKED: "The hold on the environment was lifted, or there was none.",
     Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
     Reason.READY: "Every gate was passed; the release job may go on.",
     Reason.RELEASED: "The sha serves, and every check passed.",
@@ -125,7 +130,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_PENDING: "A required check is still running on the sha.",
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
     Reason.LOCKED: "Another release holds the environment.",
-    Reason.ON_HOLD: "The environment is held by a person. *Reserved: there is no command for it yet.*",
+    Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
     Reason.UNSUPPORTED_SETTING: "The configuration asks for something that is parsed but not acted on yet.",
     Reason.CONFIG_MISSING: "There is no configuration on the default branch.",
@@ -136,6 +141,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.JOB_FAILED: "A job of the release failed. No traffic had moved.",
     Reason.ROLLOUT_FAILED: "A revision of the release did not become ready.",
     Reason.VERIFICATION_FAILED: "A check of the release did not pass.",
+    Reason.CANARY_FAILED: "With a share of the traffic the candidate was worse than what served beside it.",
+    Reason.CANARY_UNDECIDED: "A stage could not be decided by its deadline.",
+    Reason.WATCH_FAILED: "After the release there were more errors in the log than before it.",
     Reason.SHIFT_FAILED: "The traffic could not be moved to the release.",
     Reason.RESTORE_FAILED: "What served before could not be brought back. Somebody must look.",
     Reason.TIMED_OUT: "A step did not end in its time.",
@@ -204,7 +212,8 @@ class ReleaseReport:
 
     ``now`` is the time of the report in seconds since the epoch. ``state``: ``running`` until the end. ``restored``:
     None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
-    that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``next``: commands to type.
+    that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
+    no more until somebody unlocks. ``next``: commands to type.
     """
 
     verb: Literal["deploy", "rollback"]
@@ -229,6 +238,7 @@ class ReleaseReport:
     restore_detail: str = ""
     exposed_seconds: float = 0.0
     not_undone: tuple[str, ...] = ()
+    on_hold: bool = False
     behind_by: int = 0
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown

@@ -6,10 +6,12 @@ that must be done first; steps whose needs are done run in parallel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bot.core.checks import Check
+from bot.core.config import Canary, Watch
 from bot.core.serving import Serving
 
 
@@ -24,12 +26,17 @@ class Build:
 
 @dataclass(frozen=True, kw_only=True)
 class RunJob:
-    """Run a configured job once on the release's artifact and await it. ``timeout`` is in seconds."""
+    """Run a configured job once on the release's artifact and await it. ``timeout`` is in seconds.
+
+    ``keeps``: a failure leaves the release in place (it serves and is verified, and the job may have changed what the
+    former release needs).
+    """
 
     id: str
     job: str
     timeout: float
     needs: tuple[str, ...] = ()
+    keeps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +64,43 @@ class Verify:
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """Send ``percent`` of the traffic of all ``services`` to the release's revisions. ``timeout``: seconds."""
+    """Send ``percent`` of the traffic of all ``services`` to the release's revisions. ``timeout``: seconds.
+
+    ``since``: the percents that earlier shifts gave them (0 where it is left out). Anything else found there is
+    somebody else's doing.
+    """
 
     id: str
     services: tuple[str, ...]
     percent: int
     timeout: float
+    since: Mapping[str, int] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Compare the release's revision of a service with what serves beside it, while it has ``percent`` of the traffic.
+
+    It is the ``stage``-th of ``stages`` (from 0): what may be spent on false alarms is shared out among all of them.
+    """
+
+    id: str
+    service: str
+    percent: int
+    strategy: Canary
+    stage: int
+    stages: int
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchLog:
+    """Compare the error log of what serves now with that of the version before, for some time after the release."""
+
+    id: str
+    services: tuple[str, ...]
+    watch: Watch
     needs: tuple[str, ...] = ()
 
 
@@ -76,7 +114,11 @@ class Restore:
     needs: tuple[str, ...] = ()
 
 
-Step: TypeAlias = Build | RunJob | Rollout | Verify | Shift | Restore
+Applied: TypeAlias = Build | RunJob | Rollout | Shift | Restore
+"""Steps that bring the world to something: a target observes and applies them."""
+
+Step: TypeAlias = Applied | Verify | Analysis | WatchLog
+"""All steps. The others only look, and are the engine's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ class Facts:
     required: tuple[str, ...] = ()
     lock: Lock | None = None
     lock_alive: bool = True
+    hold: Lock | None = None
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -258,6 +259,20 @@ def locked(environment: str, lock: Lock) -> Refusal:
     return Refusal(reason=Reason.LOCKED, sentence=sentence, next=then)
 
 
+def not_on_hold(facts: Facts) -> Refusal | None:
+    """No automatic release while somebody has put them on hold. People may release all the same."""
+    if facts.trigger != "push" or facts.hold is None:
+        return None
+    name, record = facts.environment.name, facts.hold.record
+    by = f" by {record.actor} since {record.since:%Y-%m-%d %H:%M} UTC" if record else ""
+    why = f": {record.reason}" if record and record.reason else ""
+    return Refusal(
+        reason=Reason.ON_HOLD,
+        sentence=f"Automatic releases of `{name}` are on hold{by}{why}.",
+        next=f"`/deploy {name}` releases by hand, `/unlock {name}` lets pushes release again",
+    )
+
+
 RELEASE_GATES: tuple[Gate, ...] = (
     supported,
     pull_request_state,
@@ -266,6 +281,7 @@ RELEASE_GATES: tuple[Gate, ...] = (
     named_sha,
     sha_binding,
     required_checks,
+    not_on_hold,
     lock_free,
 )
 # A rollback brings back what was verified here before: nothing about the pull request's sha matters to it.

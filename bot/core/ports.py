@@ -24,6 +24,7 @@ from bot.core.facts import (
 )
 
 HISTORY = 30  # deployments of an environment that are looked at
+DEEP_HISTORY = 300  # and where somebody names an old one
 
 
 class GitHub(Protocol):
@@ -123,6 +124,18 @@ class GitHub(Protocol):
 
     def release_lock(self, lock: Lock) -> bool:
         """Delete the lock if it still is this one (compare and swap). False if it was not."""
+        ...
+
+    def hold(self, environment: str) -> Lock | None:
+        """Return who has put automatic releases of an environment on hold, None if nobody has."""
+        ...
+
+    def put_hold(self, record: LockRecord) -> Lock | None:
+        """Put automatic releases on hold; None if they are already. A lost reply is settled as for a lock."""
+        ...
+
+    def lift_hold(self, hold: Lock) -> bool:
+        """Lift a hold if it still is this one. False if it was not."""
         ...
 
     def run_alive(self, run_id: int, attempt: int) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from bot.core.facts import Deployment
@@ -19,6 +19,7 @@ class Record:
 
     ``id`` names the command that asked for it (comment and line, push, or run), so that it is known again.
     ``before`` is the serving state to return to. ``sha`` is the sha released, ``before_sha`` the one that served.
+    ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
     """
 
     id: str
@@ -33,6 +34,8 @@ class Record:
     comment_id: int = 0
     pull_request: int = 0
     reason: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    goal: int = 0
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON for the deployment's payload."""
@@ -49,6 +52,8 @@ class Record:
             "reason": self.reason,
             "plan": list(self.plan),
             "before_sha": self.before_sha,
+            "pins": dict(self.pins),
+            "goal": self.goal,
             "before": serving_to_json(self.before),
         }
 
@@ -74,6 +79,8 @@ def read_record(deployment: Deployment) -> Record | None:
             reason=str(payload.get("reason") or ""),
             plan=tuple(str(step) for step in payload.get("plan", ())),
             before_sha=str(payload.get("before_sha") or ""),
+            pins={str(name): str(version) for name, version in (payload.get("pins") or {}).items()},
+            goal=int(payload.get("goal") or 0),
             before=serving_from_json(payload.get("before", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -140,10 +147,10 @@ def serving_entry(history: Sequence[Entry], serving: Serving) -> Entry | None:
     is none of ours.
     """
     labels = [state.labels.get(state.revision, {}) for state in serving.services if state.exists]
-    for name, field in (("slipway-release", "key"), ("slipway-sha", "sha")):
+    for name in ("slipway-release", "slipway-sha"):
         wanted = {label[name] for label in labels if label.get(name)}
         for entry in history:
-            value = entry.key if field == "key" else entry.record.sha
+            value = entry.key if name == "slipway-release" else entry.record.sha
             if entry.succeeded and entry.record.verb == "deploy" and value in wanted:
                 return entry
     return None

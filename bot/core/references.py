@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
-from bot.core.placeholders import BUILT_IN, PATTERN, names_in
+from bot.core.placeholders import BUILT_IN, names_in
+from bot.core.rollout_references import environment_rollout, no_such, partly, target_rollout
 from bot.core.words import listed, nearest, there_is
 
 Path = tuple[str | int, ...]
@@ -20,15 +21,15 @@ def references(config: Config) -> list[tuple[Path, str]]:
     for name, target in config.targets.items():
         problems += _checks(("targets", name, "verify"), target.verify, target)
         if isinstance(target, CloudRunTarget):
-            problems += _workloads(name, target)
+            problems += _workloads(name, target) + target_rollout(config, name, target)
             unknown = [key for key in target.suffix if key != "default" and key not in config.environments]
-            problems += [(("targets", name, "suffix", key), _no_such("environment", key, config.environments))
+            problems += [(("targets", name, "suffix", key), no_such("environment", key, config.environments))
                          for key in unknown]  # fmt: skip
     problems += _placeholders(config)
     problems += _twins(config)
     default = config.default_environment
     if default is not None and default not in config.environments:
-        problems.append((("default_environment",), _no_such("environment", default, config.environments)))
+        problems.append((("default_environment",), no_such("environment", default, config.environments)))
     elif default is not None and is_production(default, config.environments[default]):
         problems.append((("default_environment",), "production is never the default: name it each time"))
     if config.build.config and config.build.dockerfile != "Dockerfile":
@@ -92,32 +93,20 @@ def _places(
         case None:
             return []
         case HerokuTarget():
-            return [("Heroku app", _partly(environment.app or target.app, known))]
+            return [("Heroku app", partly(environment.app or target.app, known))]
         case CloudRunTarget():
-            known["suffix"] = _partly(target.suffix.get(name, target.suffix.get("default", "")), known)
-            where = [
-                _partly(text, known)
-                for text in (environment.project or target.project, environment.region or target.region)
-            ]
+            known["suffix"] = partly(target.suffix.get(name, target.suffix.get("default", "")), known)
+            project = partly(environment.project or target.project, known)
+            regions = [partly(region, known) for region in environment.region or target.region]
             own = {key: environment.services[key].name for key in environment.services}
             names = [own.get(key) or service.name or target.service_name.replace("{name}", key)
                      for key, service in target.services.items()]  # fmt: skip
-            return [("Cloud Run service", *where, _partly(text, known)) for text in names]
-
-
-def _partly(text: str, known: Mapping[str, str]) -> str:
-    return PATTERN.sub(lambda match: known.get(match[2] or "", match[0]), text)
+            return [("Cloud Run service", project, region, partly(text, known)) for region in regions for text in names]
 
 
 def is_production(name: str, environment: EnvironmentConfig) -> bool:
     """Whether an environment is production: as declared, else by its name."""
     return environment.production if environment.production is not None else name in {"prod", "production"}
-
-
-def _no_such(what: str, name: str, names: Iterable[str]) -> str:
-    names = sorted(names)
-    guess = nearest(name, names)
-    return f"there is no {what} `{name}`; " + (f"did you mean `{guess}`?" if guess else there_is(names))
 
 
 def _environment(config: Config, name: str, environment: EnvironmentConfig) -> list[tuple[Path, str]]:
@@ -126,7 +115,7 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
     if target_name is None:
         return [(at, f"name a `target`: {there_is(sorted(config.targets))}")]
     if target_name not in config.targets:
-        return [((*at, "target"), _no_such("target", target_name, config.targets))]
+        return [((*at, "target"), no_such("target", target_name, config.targets))]
     target = config.targets[target_name]
     problems: list[tuple[Path, str]] = [
         ((*at, "values", key), f"`{{{key}}}` is built in; choose another name")
@@ -136,17 +125,18 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
     if isinstance(target, CloudRunTarget):
         for kind, names in (("services", target.services), ("jobs", target.jobs)):
             unknown = [key for key in getattr(environment, kind) if key not in names]
-            problems += [((*at, kind, key), _no_such(kind[:-1], key, names)) for key in unknown]
+            problems += [((*at, kind, key), no_such(kind[:-1], key, names)) for key in unknown]
         for key, service in environment.services.items():
             if service.scale is not None and key in target.services:
                 problems += _scale((*at, "services", key, "scale"), target.services[key], service)
+        problems += environment_rollout(config, name, environment, target)
         if environment.app is not None:
             problems.append(((*at, "app"), "`app` names a Heroku app; this environment's target is Cloud Run"))
     else:
         wrong = [key for key in ("services", "jobs", "project", "region") if getattr(environment, key)]
         problems += [((*at, key), f"`{key}` is for Cloud Run; this environment's target is Heroku") for key in wrong]
     if environment.promote_from is not None and environment.promote_from not in config.environments:
-        sentence = _no_such("environment", environment.promote_from, config.environments)
+        sentence = no_such("environment", environment.promote_from, config.environments)
         problems.append(((*at, "promote_from"), sentence))
     return problems + _checks((*at, "verify"), environment.verify or (), target)
 
@@ -188,10 +178,10 @@ def _checks(at: Path, checks: Iterable[Any], target: CloudRunTarget | HerokuTarg
             value = getattr(check, key, None)
             if value is not None and value not in known:
                 what = "job" if key == "job" else "service"
-                problems.append(((*at, index, key), _no_such(what, value, known)))
+                problems.append(((*at, index, key), no_such(what, value, known)))
         for place, value in enumerate(getattr(check, "serving", ())):
             if value not in services:
-                problems.append(((*at, index, "serving", place), _no_such("service", value, services)))
+                problems.append(((*at, index, "serving", place), no_such("service", value, services)))
         http = getattr(check, "http", "/")
         if not http.startswith(("/", "https://", "http://", "{", "${")):
             problems.append(((*at, index, "http"), "should be a path that begins with `/`, or an absolute URL"))

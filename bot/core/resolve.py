@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bot.core.checks import Check, ExposureCheck, HttpCheck, JobCheck, ServingCheck
+from bot.core.checks import Check
 from bot.core.commands import REGISTRY
 from bot.core.config import (
     BuildConfig,
@@ -16,21 +16,18 @@ from bot.core.config import (
     EnvironmentConfig,
     Gates,
     HerokuTarget,
-    HttpCheckConfig,
-    IamCheckConfig,
-    JobCheckConfig,
     JobConfig,
     Model,
     ServiceConfig,
-    ServingCheckConfig,
+    Watch,
 )
 from bot.core.placeholders import Values, fill
 from bot.core.references import is_production
+from bot.core.rollout_references import MAX_JOB, MAX_SERVICE, too_long
 from bot.core.spec import CloudRunSpec, HerokuSpec, JobSpec, ServiceSpec, Spec
+from bot.core.units import Region, regions_of
 from bot.core.words import short
 from bot.errors import ConfigError
-
-Phase = Literal["candidate", "live"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +38,10 @@ class Environment:
     spec: Spec
     gates: Gates
     production: bool
+    regions: tuple[Region, ...]
     url: str = ""
     on_push: bool = False
-    candidate_checks: tuple[Check, ...] = ()
-    live_checks: tuple[Check, ...] = ()
-    release_jobs: tuple[str, ...] = ()
+    watch: Watch | None = None
     build_timeout: float = 1200.0
     rollout_timeout: float = 300.0
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -53,8 +49,24 @@ class Environment:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The services' keys."""
-        return tuple(spec.key for spec in self.spec.services) if isinstance(self.spec, CloudRunSpec) else ("app",)
+        """The services' keys, region by region."""
+        return tuple(unit.key for region in self.regions for unit in region.units)
+
+    @property
+    def candidate_checks(self) -> tuple[Check, ...]:
+        """The checks before traffic, region by region."""
+        return tuple(check for region in self.regions for check in region.candidate_checks)
+
+    @property
+    def live_checks(self) -> tuple[Check, ...]:
+        """The checks of what serves, region by region."""
+        return tuple(check for region in self.regions for check in region.live_checks)
+
+    @property
+    def release_jobs(self) -> tuple[str, ...]:
+        """The keys of the jobs that run before any traffic moves."""
+        jobs = self.spec.jobs if isinstance(self.spec, CloudRunSpec) else ()
+        return tuple(job.key for job in jobs if job.config.when == "release")
 
 
 def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str, ...]]:
@@ -63,7 +75,7 @@ def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str
     found: dict[str, tuple[str, ...]] = {}
     for verb in REGISTRY.values():
         rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        if verb.name == "rollback":  # those who may deploy may undo it
+        if verb.name in {"rollback", "unlock"}:  # those who may deploy may undo it, and go on
             rules += [source.deploy for source in (special, config.permissions) if source is not None]
         found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
     return found
@@ -112,19 +124,16 @@ def resolve(
             app = fill(declared.app or target.app, values, f"environments.{name}.app")
             spec = HerokuSpec(environment=name, repository=repository, app=app)
     checks = declared.verify if declared.verify is not None else target.verify
-    candidate, live = _checks(checks, spec, values)
-    jobs = target.jobs if isinstance(target, CloudRunTarget) else {}
     build_timeout, rollout_timeout = _timeouts(config, target)
     return Environment(
         name=name,
         spec=spec,
         gates=declared.gates or config.gates,
         production=is_production(name, declared),
+        regions=regions_of(spec, target, checks, values),
         url=url,
         on_push=declared.on == "push",
-        candidate_checks=candidate if isinstance(target, CloudRunTarget) else (),
-        live_checks=live,
-        release_jobs=tuple(key for key, job in jobs.items() if job.when == "release"),
+        watch=declared.watch or (target.watch if isinstance(target, CloudRunTarget) else None),
         build_timeout=build_timeout,
         rollout_timeout=rollout_timeout,
         roles=roles(config, name),
@@ -154,12 +163,12 @@ def _rebuild(kind: type[M], data: Mapping[str, Any]) -> M:
 def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Lay one declaration over another: mappings join, everything else is replaced.
 
-    A secret is one thing (the version belongs to the name), and so is the access to a VPC.
+    A secret is one thing (the version belongs to the name), and so are the access to a VPC and a strategy.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key != "vpc"
+            both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in {"vpc", "strategy"}
             if both:
                 value = {**merged[key], **value} if key == "secrets" else _merge(merged[key], value)  # noqa: PLW2901
             merged[key] = value
@@ -172,18 +181,14 @@ def _cloud_run(
     declared, target = config.environments[name], target_of(config, name)
     assert isinstance(target, CloudRunTarget)
     at = f"targets.{declared.target or next(iter(config.targets))}"
+    regions = declared.region or target.region
     services = tuple(
-        ServiceSpec(
-            key=key,
-            name=_name(target, key, merged, values, f"{at}.services.{key}"),
-            config=_rebuild(ServiceConfig, fill(merged, values.with_names({"name": key}), f"{at}.services.{key}")),
-        )
-        for key, merged in _workloads(target, declared, "services")
+        spec for number in range(len(regions)) for spec in _services(declared, target, values, at, number, regions)
     )
     jobs = tuple(
         JobSpec(
             key=key,
-            name=_name(target, key, merged, values, f"{at}.jobs.{key}"),
+            name=_name(target, key, merged, values, f"{at}.jobs.{key}", MAX_JOB),
             config=_rebuild(JobConfig, fill(merged, values.with_names({"name": key}), f"{at}.jobs.{key}")),
         )
         for key, merged in _workloads(target, declared, "jobs")
@@ -205,15 +210,37 @@ def _cloud_run(
     )
 
 
+def _services(
+    declared: EnvironmentConfig,
+    target: CloudRunTarget,
+    values: Values,
+    at: str,
+    number: int,
+    regions: tuple[str, ...],
+) -> Iterable[ServiceSpec]:
+    """Yield the services of one region; all but the first region's have it in their key."""
+    region = fill(regions[number], values, f"{at}.region")
+    for key, merged in _workloads(target, declared, "services"):
+        where = f"{at}.services.{key}"
+        here = values.with_names({"name": key, "region": region})
+        config = _rebuild(ServiceConfig, fill(merged, here, where))
+        if config.regions is None or region in config.regions:
+            yield ServiceSpec(
+                key=key if number == 0 else f"{key}@{region}",
+                name=_name(target, key, merged, here, where, MAX_SERVICE),
+                region=region,
+                config=config,
+            )
+
+
 def _place(config: Config, name: str, target: CloudRunTarget, values: Values) -> Values:
     """Return the values that say where an environment is on Cloud Run as well."""
     declared = config.environments[name]
     at = f"targets.{declared.target or next(iter(config.targets))}"
     suffix = target.suffix.get(name, target.suffix.get("default", ""))
     values = values.with_names({"suffix": fill(suffix, values, f"{at}.suffix")})
-    for key in ("project", "region"):
-        values = values.with_names({key: fill(getattr(declared, key) or getattr(target, key), values, f"{at}.{key}")})
-    return values
+    values = values.with_names({"project": fill(declared.project or target.project, values, f"{at}.project")})
+    return values.with_names({"region": fill((declared.region or target.region)[0], values, f"{at}.region")})
 
 
 def _workloads(
@@ -229,7 +256,11 @@ def _workloads(
             general[key] = list(value) if isinstance(value, tuple) else value
     if target.vpc is not None:
         general["vpc"] = target.vpc if isinstance(target.vpc, str) else _declared(target.vpc)
-    here = {"env": dict(declared.env), "secrets": _declared(declared).get("secrets", {})}
+    here: dict[str, Any] = {"env": dict(declared.env), "secrets": _declared(declared).get("secrets", {})}
+    if kind == "services":
+        for layer, source in ((general, target), (here, declared)):
+            if source.strategy is not None:
+                layer["strategy"] = _declared(source.strategy)
     overrides: Mapping[str, Model] = getattr(declared, kind)
     workloads: Mapping[str, Model] = getattr(target, kind)
     for key, workload in workloads.items():
@@ -237,89 +268,16 @@ def _workloads(
         yield key, _merge(defaults, general, _declared(workload), here, special)
 
 
-def _name(target: CloudRunTarget, key: str, merged: Mapping[str, Any], values: Values, at: str) -> str:
-    """Return the name on Cloud Run. Room for ``-<sha7>-<deployment>`` is kept: a revision's name has 63 characters."""
+def _name(target: CloudRunTarget, key: str, merged: Mapping[str, Any], values: Values, at: str, most: int) -> str:
+    """Return the name on Cloud Run, which has ``most`` characters at most."""
     name: str = fill(merged.get("name") or target.service_name, values.with_names({"name": key}), f"{at}.name")
-    if len(name) > MAX_NAME:
+    if len(name) > most:
         raise ConfigError(
             f"The name `{name}` is too long.",
-            problems=(f"{at}.name: `{name}` has {len(name)} characters; {MAX_NAME} leave room for a revision's name",),
+            problems=(f"{at}.name: {too_long(name, most)}",),
             hint="Give the service or job a shorter `name`.",
         )
     return name
-
-
-MAX_NAME = 63 - len("-0123456-") - 8
-
-
-def _checks(configs: Iterable[object], spec: Spec, values: Values) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
-    """Return the checks before and after traffic. What serves is always checked, first."""
-    services = tuple(one.key for one in spec.services) if isinstance(spec, CloudRunSpec) else ("app",)
-    found: dict[Phase, list[Check]] = {"candidate": [], "live": []}
-    configs = tuple(configs)
-    serving = next((item for item in configs if isinstance(item, ServingCheckConfig)), None)
-    found["live"].append(
-        ServingCheck(
-            name="serving",
-            services=serving.serving if serving else services,
-            deadline=serving.deadline if serving else 60.0,
-        )
-    )
-    for index, item in enumerate(configs):
-        at = f"verify[{index}]"
-        match item:
-            case HttpCheckConfig():
-                for phase in _phases(item):
-                    found[phase].append(_http(item, services, spec, values, at))
-            case JobCheckConfig():
-                assert isinstance(spec, CloudRunSpec)
-                job = spec.job(item.job).config
-                timeout = job.timeout * (job.max_retries + 1) + 60.0  # its tries, and a minute to be scheduled
-                found[item.when].append(JobCheck(name=f"job {item.job}", job=item.job, timeout=timeout))
-            case IamCheckConfig():
-                public = None if item.no_public_invoker is None else not item.no_public_invoker
-                found["live"].append(
-                    ExposureCheck(name=f"access to {item.iam}", service=item.iam, public=public, ingress=item.ingress)
-                )
-            case _:
-                pass
-    return tuple(found["candidate"]), tuple(found["live"])
-
-
-def _phases(item: HttpCheckConfig) -> tuple[Phase, ...]:
-    when = item.when or ("both" if item.http.startswith("/") else "live")
-    return ("candidate", "live") if when == "both" else (when,)
-
-
-def _http(item: HttpCheckConfig, services: tuple[str, ...], spec: Spec, values: Values, at: str) -> HttpCheck:
-    url = fill(item.http, values, f"{at}.http")
-    service = item.service or (services[0] if url.startswith("/") else "")
-    return HttpCheck(
-        name=f"{service} {url}" if url.startswith("/") else url,
-        url=url,
-        service=service,
-        method=item.method,
-        status=item.status,
-        json=fill(item.json_, values, f"{at}.json"),
-        contains=fill(item.contains, values, f"{at}.contains"),
-        headers=fill(item.headers, values, f"{at}.headers"),
-        within=item.within,
-        passes=item.passes,
-        deadline=item.deadline,
-        interval=item.interval,
-        anonymous=item.status == 403 and not _declared_public(spec, service),
-    )
-
-
-def _declared_public(spec: Spec, service: str) -> bool:
-    """Whether anyone may call a service once it is released.
-
-    Until the shift of its first release it is private all the same: Cloud Run itself answers a stranger with 403. So a
-    refusal that is expected of a public service, and a 401 of any, is the application's own: it is asked with an
-    identity token that the application does not see.
-    """
-    services = spec.services if isinstance(spec, CloudRunSpec) else ()
-    return any(one.key == service and one.config.public is True for one in services)
 
 
 def not_yet(config: Config, name: str) -> tuple[str, ...]:
@@ -339,12 +297,10 @@ def not_yet(config: Config, name: str) -> tuple[str, ...]:
     ]
     match target:
         case CloudRunTarget():
-            wanted += [(f"targets.{key}.scheduler", target.scheduler), (f"targets.{key}.order", target.order)]
-            for kind in ("services", "jobs"):
-                for _, merged in _workloads(target, environment, "services" if kind == "services" else "jobs"):
-                    secrets = merged.get("secrets", {})
-                    pins = [path for path, secret in secrets.items() if secret.get("version") == "pin"]
-                    wanted += [(f"targets.{key}: version: pin (of {path})", True) for path in pins]
+            wanted.append((f"targets.{key}.scheduler", target.scheduler))
+            kinds: tuple[Literal["services", "jobs"], ...] = ("services", "jobs")
+            for kind in kinds:
+                for _, merged in _workloads(target, environment, kind):
                     wanted.append((f"targets.{key}: vpc: auto", merged.get("vpc") == "auto"))
         case HerokuTarget():
             wanted += [

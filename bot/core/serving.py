@@ -44,6 +44,7 @@ class ServiceState:
     ``digests`` maps each revision with traffic to what it runs; ``labels`` maps each to its labels (the
     deployment and sha that the bot wrote on it). ``settings`` are the target's own service-level facts that a release
     may change and a restore must put back (ingress, scaling, public access), opaque to everyone but the target.
+    ``secrets`` are the versions of the secrets that the serving revisions use, by name.
     """
 
     service: str
@@ -53,6 +54,7 @@ class ServiceState:
     digests: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def revision(self) -> str:
@@ -95,7 +97,7 @@ def _state_to_json(state: ServiceState) -> dict[str, Any]:
         data["exists"] = False
     if state.traffic:
         data["traffic"] = [_given(share) for share in state.traffic]
-    for name in ("url", "digests", "labels", "settings"):
+    for name in ("url", "digests", "labels", "settings", "secrets"):
         value = getattr(state, name)
         if value:
             data[name] = value
@@ -134,6 +136,7 @@ def _state_from_json(data: dict[str, Any]) -> ServiceState:
         digests=_texts(data.get("digests", {})),
         labels={_of(revision, str): _texts(value) for revision, value in labels.items()},
         settings=_of(data.get("settings", {}), dict),
+        secrets=_texts(data.get("secrets", {})),
     )
 
 

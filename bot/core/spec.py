@@ -15,11 +15,20 @@ from bot.core.config import Auth, BuildConfig, JobConfig, ServiceConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSpec:
-    """A service: ``key`` is its name in the configuration, ``name`` on Cloud Run. ``config`` has no placeholders."""
+    """A service in a region: ``key`` is its name in the configuration, ``name`` on Cloud Run.
+
+    In all regions but the first the key is ``name@region``. ``config`` has no placeholders.
+    """
 
     key: str
     name: str
+    region: str
     config: ServiceConfig
+
+    @property
+    def pool(self) -> bool:
+        """Whether it is a worker pool."""
+        return self.config.kind == "worker_pool"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +42,10 @@ class JobSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudRunSpec:
-    """One environment on Cloud Run. ``image`` is a repository without tag, ``source_bucket`` a bucket's name."""
+    """One environment on Cloud Run. ``image`` is a repository without tag, ``source_bucket`` a bucket's name.
+
+    ``region`` is the first, where builds and jobs are.
+    """
 
     app: str
     environment: str

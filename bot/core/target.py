@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
-from bot.core.plan import Step
+from bot.core.plan import Applied
 from bot.core.serving import Artifact, Serving
 
 
@@ -54,12 +54,25 @@ class ReleaseId:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What the release knows so far. Immutable: each finished step gives a new one."""
+    """What the release knows so far. Immutable: each finished step gives a new one.
+
+    ``before`` is the state to return to, ``found`` what served when this run began (after an interrupted release they
+    differ), ``goal`` what a rollback brings back. ``pins``: the versions of secrets that were resolved when it was
+    recorded, by name.
+    """
 
     release: ReleaseId
     before: Serving
+    found: Serving = field(default_factory=Serving)
+    goal: Serving = field(default_factory=Serving)
     artifact: Artifact | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
     handles: Mapping[str, str] = field(default_factory=dict)  # step id -> provider's name of what was started
+
+    @property
+    def start(self) -> Serving:
+        """What served when this run began."""
+        return self.found if self.found.services else self.before
 
     def with_handle(self, step_id: str, handle: str) -> Known:
         """Return a copy that also knows what a step started."""
@@ -147,19 +160,26 @@ class Target(Protocol):
         """Ask what every configured service serves now."""
         ...
 
-    def observe(self, step: Step, known: Known) -> Observation:
-        """Ask how far a step is. Never changes anything. ``Verify`` is not for targets."""
+    def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
+        """Ask for the newest version of each secret; ``pinned``: of those alone that a release pins.
+
+        Raises ConfigError where that version cannot be used.
+        """
         ...
 
-    def apply(self, step: Step, known: Known) -> Running | Done:
+    def observe(self, step: Applied, known: Known) -> Observation:
+        """Ask how far a step is. Never changes anything."""
+        ...
+
+    def apply(self, step: Applied, known: Known) -> Running | Done:
         """Start a step. Safe to repeat for the same release: what it starts is named after it."""
         ...
 
-    def cancel(self, step: Step, known: Known) -> None:
+    def cancel(self, step: Applied, known: Known) -> None:
         """Stop what a step started, if it can be stopped. Restoring what serves is the engine's business."""
         ...
 
-    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+    def diagnose(self, step: Applied, known: Known) -> Diagnosis:
         """Read why a step failed from the logs. Best effort: an empty diagnosis rather than an error."""
         ...
 

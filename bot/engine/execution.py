@@ -10,12 +10,12 @@ from typing import Literal, assert_never
 
 from bot.core.checks import JobCheck
 from bot.core.outcome import Reason, StepResult
-from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.plan import Applied, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
 from bot.core.planning import title
 from bot.core.serving import Serving
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
-from bot.engine.reconcile import Applied, Reconciler, StepTimeoutError
+from bot.engine.reconcile import Reconciler, StepTimeoutError
 from bot.engine.verification import Expected, Prober, Verifier, job_step
 from bot.errors import CancelledError, SlipwayError
 

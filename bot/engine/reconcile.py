@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.core.plan import Build, Restore, Rollout, RunJob, Shift
+from bot.core.plan import Applied
 from bot.core.target import Absent, Broken, Done, Known, Running, Target
 from bot.engine.clock import Clock
 from bot.errors import CancelledError, ConflictError, UpstreamError
 
-Applied = Build | RunJob | Rollout | Shift | Restore
 FIRST_POLL = 0.02  # seconds: what has nothing to wait for is done by then
 LAST_POLL = 0.8  # seconds: so the bot knows of an end less than half a second late in the mean
 POLL_GROWTH = 1.7

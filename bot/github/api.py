@@ -60,9 +60,10 @@ def connect(
 class Api:
     """GitHub, for one repository. Safe to share between threads; close it, or use it as a context manager."""
 
-    def __init__(self, transport: Transport, locks: Locks | None = None) -> None:
+    def __init__(self, transport: Transport, locks: Locks | None = None, holds: Locks | None = None) -> None:
         self._transport = transport
         self._locks = locks or Locks(transport)
+        self._holds = holds or Locks(transport, "hold")
         self._deployments = Deployments(transport)
         self._comments = Comments(transport)
 
@@ -81,7 +82,7 @@ class Api:
     def uninterrupted(self) -> Api:
         """The same adapter whose waits go on when the run is being cancelled: for restoring and for telling the end."""
         transport = self._transport.uninterrupted()
-        return Api(transport, self._locks.with_transport(transport))
+        return Api(transport, self._locks.with_transport(transport), self._holds.with_transport(transport))
 
     # People
 
@@ -292,6 +293,18 @@ class Api:
     def release_lock(self, lock: Lock) -> bool:
         """See the port. 1 call (GraphQL), one more when no lock was read before."""
         return self._locks.release(lock)
+
+    def hold(self, environment: str) -> Lock | None:
+        """See the port. 1 call (GraphQL)."""
+        return self._holds.read(environment)
+
+    def put_hold(self, record: LockRecord) -> Lock | None:
+        """See the port. 2 calls; 3 when it is held."""
+        return self._holds.take(record)
+
+    def lift_hold(self, hold: Lock) -> bool:
+        """See the port. 1 call (GraphQL)."""
+        return self._holds.release(hold)
 
     # Parts
 

@@ -1,7 +1,8 @@
-"""Locks: a ref that points at an annotated tag object whose message is the record of who holds it.
+"""Locks and holds: a ref that points at an annotated tag object whose message is the record of who holds it.
 
 Creating a ref is atomic on the server, so it is the claim. Releasing names the object that the ref must still point at
-(GraphQL ``updateRefs`` with ``beforeOid``); a REST delete could not.
+(GraphQL ``updateRefs`` with ``beforeOid``); a REST delete could not. A lock is a running release's; a hold is
+somebody's and stays until it is lifted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from bot.core.facts import Lock, LockRecord
 from bot.errors import ConflictError, ForbiddenError, UpstreamError
@@ -19,14 +20,16 @@ from bot.github.mapping import moment, need, sha, text
 from bot.github.retry import Failed, repeat
 from bot.github.transport import GraphQL, Request, Transport
 
+Kind = Literal["lock", "hold"]
+
 NEEDS = "contents: write"
 RECORD_VERSION = 1
 _GONE = "0" * 40
 
 
-def ref_name(environment: str) -> str:
-    """Full name of an environment's lock ref. Environment names are lower-case words, so they need no escaping."""
-    return f"refs/slipway/locks/{environment}"
+def ref_name(environment: str, kind: Kind = "lock") -> str:
+    """Full name of an environment's ref. Environment names are lower-case words, so they need no escaping."""
+    return f"refs/slipway/{kind}s/{environment}"
 
 
 def dump(record: LockRecord) -> str:
@@ -59,21 +62,21 @@ def load(environment: str, message: str) -> LockRecord | None:
 
 
 class Locks:
-    """The locks of one repository."""
+    """The locks, or the holds, of one repository."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self, transport: Transport, kind: Kind = "lock") -> None:
+        self._transport, self._kind = transport, kind
         self._repository_id = ""  # cached: every read of a lock brings it
 
     def with_transport(self, transport: Transport) -> Locks:
-        """The same locks through another transport."""
-        twin = Locks(transport)
+        """The same through another transport."""
+        twin = Locks(transport, self._kind)
         twin._repository_id = self._repository_id
         return twin
 
     def read(self, environment: str) -> Lock | None:
         """Return who holds an environment (1 call)."""
-        what = f"read the lock of {environment}"
+        what = f"read the {self._kind} of {environment}"
         variables = self._variables(environment)
         data = self._transport.graphql(
             GraphQL(text=queries.LOCK, variables=variables, what=what, needs="contents: read")
@@ -90,11 +93,11 @@ class Locks:
 
     def take(self, record: LockRecord) -> Lock | None:
         """Claim an environment (2 calls; 3 when it is held or a reply was lost)."""
-        what = f"lock {record.environment}"
+        what = f"{self._kind} {record.environment}"
         since = record.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         # A fixed tagger makes the same object of the same record: sending this twice does no harm.
         tag = {
-            "tag": f"slipway-lock-{record.environment}",
+            "tag": f"slipway-{self._kind}-{record.environment}",
             "message": dump(record),
             "object": record.sha,
             "type": "commit",
@@ -108,7 +111,7 @@ class Locks:
         with shaped(what):
             oid = sha(made.data, "sha")
         claim = Lock(environment=record.environment, oid=oid, record=record)
-        body = {"ref": ref_name(record.environment), "sha": oid}
+        body = {"ref": ref_name(record.environment, self._kind), "sha": oid}
         request = Request(verb="POST", path="/git/refs", what=what, needs=NEEDS, body=body)
 
         def create() -> Lock:
@@ -126,12 +129,12 @@ class Locks:
 
     def release(self, lock: Lock) -> bool:
         """Delete the lock if it still is this one (1 call; 2 when no lock was read before, or it was not this one)."""
-        what = f"release the lock of {lock.environment}"
+        what = f"release the {self._kind} of {lock.environment}"
         if not self._repository_id:
             self.read(lock.environment)
         variables = {
             "repository": self._repository_id,
-            "ref": ref_name(lock.environment),
+            "ref": ref_name(lock.environment, self._kind),
             "before": lock.oid,
             "after": _GONE,
         }
@@ -162,4 +165,4 @@ class Locks:
         return held is not None and held.oid == lock.oid
 
     def _variables(self, environment: str) -> dict[str, Any]:
-        return {"owner": self._transport.owner, "name": self._transport.name, "ref": ref_name(environment)}
+        return {"owner": self._transport.owner, "name": self._transport.name, "ref": ref_name(environment, self._kind)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.core.facts import Lock
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
 from bot.report.comment import instruction, paragraphs
 from bot.report.markdown import cell, code, code_link, fence, link, prose, row
@@ -149,6 +150,17 @@ def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str,
     listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
     do = code(f"/{verb} {environment}")
     return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])
+
+
+def unlocked_comment(environment: str, hold: Lock | None, *, marker: str) -> str:
+    """Return that pushes release an environment again. ``hold``: the one that was lifted, None if there was none."""
+    where = f"**{cell(environment)}**"
+    if hold is None:
+        return paragraphs([f"{marker}\n🔓 {where} was not on hold. Nothing was changed."])
+    record = hold.record
+    by = f" that {cell(record.actor)} left at {day_time(record.since.timestamp())} UTC" if record else ""
+    why = f" ({prose(record.reason, 120)})" if record and record.reason else ""
+    return paragraphs([f"{marker}\n🔓 The hold on {where}{by}{why} is lifted: pushes release it again."])
 
 
 def hint_comment(*, typed: str, suggestion: str, marker: str, environments: Sequence[str] = ()) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
-from bot.report.markdown import address, code, details, prose
+from bot.report.markdown import address, cell, code, details, prose
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration
 
@@ -88,6 +88,7 @@ def _released(report: ReleaseReport) -> list[str]:
         prose(report.sentence),
         checks_table(report.steps),
         _not_undone(report),
+        _on_hold(report),
         _behind(report),
         next_line(report.next),
         _folded("What serves", [services_table(report.services, tried=False), _artifact(report)]),
@@ -155,6 +156,13 @@ def _behind(report: ReleaseReport) -> str:
 
 def _not_undone(report: ReleaseReport) -> str:
     return f"**Not undone:** {', '.join(prose(item, 200) for item in report.not_undone)}." if report.not_undone else ""
+
+
+def _on_hold(report: ReleaseReport) -> str:
+    if not report.on_hold:
+        return ""
+    unlock = code(f"/unlock {report.environment}")
+    return f"**On hold:** pushes do not release {cell(report.environment)} until {unlock}."
 
 
 def _artifact(report: ReleaseReport) -> str:

@@ -13,16 +13,17 @@ from urllib.parse import urlsplit
 
 from google.cloud import run_v2
 
-from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
 from bot.errors import NotFoundError, SlipwayError
-from bot.targets import cloud_logging, run_rollout, run_shift
+from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
+from bot.targets.parallel import together
 from bot.targets.run_jobs import Jobs
 from bot.targets.run_service import ingress_word
-from bot.targets.run_services import Services, together
+from bot.targets.run_services import Services
 from bot.targets.run_template import revision_name
 from bot.targets.run_traffic import shares
 
@@ -74,7 +75,12 @@ class CloudRun:
         keys = [service.key for service in self._spec.services]
         return Serving(services=tuple(together(self._services.state, keys)))
 
-    def observe(self, step: Step, known: Known) -> Observation:
+    def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
+        """Ask for the newest version of each secret, or of each that a release pins."""
+        wanted = secret_versions.pinned_names(self._spec) if pinned else secret_versions.names(self._spec)
+        return secret_versions.newest(self._google, wanted) if wanted else {}
+
+    def observe(self, step: Applied, known: Known) -> Observation:
         """Ask how far a step is."""
         handle = known.handles.get(step.id, "")
         match step:
@@ -88,12 +94,10 @@ class CloudRun:
                 return run_shift.observe_shift(self._services, step, known)
             case Restore():
                 return run_shift.observe_restore(self._services, step, known)
-            case Verify():
-                raise _not_ours(step)
             case _:
                 assert_never(step)
 
-    def apply(self, step: Step, known: Known) -> Running | Done:
+    def apply(self, step: Applied, known: Known) -> Running | Done:
         """Start a step."""
         match step:
             case Build():
@@ -108,8 +112,6 @@ class CloudRun:
                 return run_shift.apply_shift(self._services, step, known)
             case Restore():
                 return run_shift.apply_restore(self._services, step, known)
-            case Verify():
-                raise _not_ours(step)
             case _:
                 assert_never(step)
 
@@ -126,7 +128,7 @@ class CloudRun:
             if self._services.get(service) is not None:
                 self.authorization(service, "")
 
-    def cancel(self, step: Step, known: Known) -> None:
+    def cancel(self, step: Applied, known: Known) -> None:
         """Stop the release's own build or execution; other steps end by themselves."""
         if not isinstance(step, Build | RunJob):
             return
@@ -138,7 +140,7 @@ class CloudRun:
         else:
             self._jobs.cancel(handle)
 
-    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+    def diagnose(self, step: Applied, known: Known) -> Diagnosis:
         """Read why a step failed from the logs. Never raises."""
         try:
             query = self._query(step, known)
@@ -211,7 +213,7 @@ class CloudRun:
         found = self.observe(step, known)
         return str(getattr(found, "handle", ""))
 
-    def _query(self, step: Step, known: Known) -> str:
+    def _query(self, step: Applied, known: Known) -> str:
         match step:
             case Build():
                 handle = self._handle(step, known)
@@ -222,7 +224,7 @@ class CloudRun:
             case Rollout():
                 name = self._spec.service(step.service).name
                 return cloud_logging.of_revision(name, revision_name(name, known.release))
-            case Shift() | Verify() | Restore():
+            case Shift() | Restore():
                 return self._any_revision(known)
             case _:
                 assert_never(step)
@@ -232,7 +234,3 @@ class CloudRun:
         names = [spec.name for spec in self._spec.services]
         revisions = " OR ".join(f'"{revision_name(name, known.release)}"' for name in names)
         return f'resource.type="cloud_run_revision" AND resource.labels.revision_name=({revisions}) AND severity>=ERROR'
-
-
-def _not_ours(step: Verify) -> TypeError:
-    return TypeError(f"{step.id}: a target does not verify, the engine does")

@@ -12,7 +12,7 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -35,6 +35,7 @@ class Endpoints:
 
     run: str
     cloudbuild: str
+    secretmanager: str
     storage: str
     artifactregistry: str
     logging: str
@@ -44,7 +45,7 @@ class Endpoints:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Endpoints:
         """Read the overrides as gcloud names them. Raises SettingsError for plain http beyond loopback."""
-        names = ("run", "cloudbuild", "storage", "artifactregistry", "logging", "sts", "iamcredentials")
+        names = [field.name for field in fields(cls)]
         return cls(**{name: _endpoint(name, environ.get(_PREFIX + name.upper(), "")) for name in names})
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal, assert_never
 
-from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.spec import HerokuSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
@@ -61,7 +61,11 @@ class HerokuApp:
             state = self._state(state, current)
         return Serving(services=(state,))
 
-    def observe(self, step: Step, known: Known) -> Observation:
+    def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:  # noqa: ARG002
+        """Return ``{}``: config vars belong to a release already."""
+        return {}
+
+    def observe(self, step: Applied, known: Known) -> Observation:
         """Ask how far a step is."""
         match step:
             case Build():
@@ -70,12 +74,12 @@ class HerokuApp:
                 return self._releases.observe_rollout(known)
             case Restore():
                 return self._releases.observe_restore(step, known)
-            case RunJob() | Shift() | Verify():
+            case RunJob() | Shift():
                 raise _not_ours(step)
             case _:
                 assert_never(step)
 
-    def apply(self, step: Step, known: Known) -> Running | Done:
+    def apply(self, step: Applied, known: Known) -> Running | Done:
         """Start a step. A rollout needs nothing: the build has made the release."""
         match step:
             case Build():
@@ -84,12 +88,12 @@ class HerokuApp:
                 return Running(detail="waiting for the release")
             case Restore():
                 return self._releases.apply_restore(step)
-            case RunJob() | Shift() | Verify():
+            case RunJob() | Shift():
                 raise _not_ours(step)
             case _:
                 assert_never(step)
 
-    def cancel(self, step: Step, known: Known) -> None:
+    def cancel(self, step: Applied, known: Known) -> None:
         """Say that a build under way goes on. Raises UpstreamError then: the API has no call that ends one.
 
         (The Platform API reference lists create, info, list and the deletion of the cache for builds.)
@@ -101,7 +105,7 @@ class HerokuApp:
                 operation="cancel the build",
             )
 
-    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+    def diagnose(self, step: Applied, known: Known) -> Diagnosis:
         """Read why a step failed from the output and logs. Never raises."""
         try:
             return self._diagnose_build(known) if isinstance(step, Build) else self._diagnose_release(known)
@@ -163,5 +167,5 @@ def _url(app: App) -> str:
     return (app.web_url or "").rstrip("/")
 
 
-def _not_ours(step: RunJob | Shift | Verify) -> TypeError:
+def _not_ours(step: RunJob | Shift) -> TypeError:
     return TypeError(f"{step.id}: an app on Heroku has no such step")

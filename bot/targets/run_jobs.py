@@ -15,6 +15,7 @@ from bot.targets.google_errors import TIMEOUT, change, or_none, read
 from bot.targets.run_condition import failed, sentence, succeeded
 from bot.targets.run_template import RELEASE, STEP, Place, job_template, label
 from bot.targets.run_traffic import short
+from bot.targets.secret_versions import with_pins
 
 _LOOKED_AT = 100  # newest executions of a job among which the release's is looked for
 _READY_WITHIN = 120.0  # seconds for Cloud Run to take over a job's new definition
@@ -84,7 +85,7 @@ class Jobs:
         spec, name = self._spec.job(step.job), self._name(step.job)
         live = self._job(name)
         template = job_template(
-            spec.config,
+            with_pins(spec.config, known.pins),
             live.template if live is not None else None,
             image=known.artifact.reference,
             step=step.id,

@@ -12,6 +12,7 @@ from bot.targets.run_service import declared, reconcile
 from bot.targets.run_services import Services
 from bot.targets.run_template import RELEASE, Place, revision_name, service_template
 from bot.targets.run_traffic import shares, short, targets, with_candidate
+from bot.targets.secret_versions import with_pins
 
 
 def observe(services: Services, step: Rollout, known: Known) -> Observation:
@@ -85,7 +86,7 @@ def _template(
 ) -> run_v2.RevisionTemplate:
     assert known.artifact is not None
     return service_template(
-        services.spec.service(step.service).config,
+        with_pins(services.spec.service(step.service).config, known.pins),
         live,
         image=known.artifact.reference,
         name=name,

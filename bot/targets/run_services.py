@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
@@ -16,27 +15,22 @@ from bot.core.target import Absent, Broken, Done, Observation, Running
 from bot.errors import ConflictError
 from bot.targets.google import Google
 from bot.targets.google_errors import TIMEOUT, change, check, or_none, read
+from bot.targets.parallel import together
 from bot.targets.run_service import is_public, settings, with_public
 from bot.targets.run_traffic import shares, short
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 Prepare = Callable[[run_v2.Service, run_v2.Service], Sequence[str]]
 """Sets on the second service what should differ from the first (the live one); returns the update mask's paths."""
 
 
-def together(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Make a call for each item at once, in threads; the first failure is raised after all have ended."""
-    wanted = list(items)
-    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-        return list(pool.map(call, wanted))
+def overall(observations: Sequence[Observation], *, patient: bool = False) -> Observation:
+    """Return one observation for several services: the worst, with all that they say.
 
-
-def overall(observations: Sequence[Observation]) -> Observation:
-    """Return one observation for several services: the worst, with all that they say."""
+    ``patient``: what is broken waits until nothing is left to be done for the others.
+    """
     detail = "; ".join(dict.fromkeys(o.detail for o in observations if not isinstance(o, Absent) and o.detail))
-    if any(isinstance(o, Broken) for o in observations):
+    busy = any(isinstance(o, Absent | Running) for o in observations)
+    if any(isinstance(o, Broken) for o in observations) and not (patient and busy):
         return Broken(detail="; ".join(o.detail for o in observations if isinstance(o, Broken)))
     if any(isinstance(o, Absent) for o in observations):
         return Absent()
@@ -58,7 +52,11 @@ class Services:
 
     def name(self, key: str) -> str:
         """Return a service's full name."""
-        return f"{self._google.location}/services/{self.spec.service(key).name}"
+        return f"{self.location(key)}/services/{self.spec.service(key).name}"
+
+    def location(self, key: str) -> str:
+        """Return the parent of a service: it is of its own region."""
+        return f"projects/{self._google.project}/locations/{self.spec.service(key).region}"
 
     def get(self, key: str) -> run_v2.Service | None:
         """Return a service, None if there is none."""
@@ -72,7 +70,7 @@ class Services:
 
     def create(self, key: str, service: run_v2.Service) -> None:
         """Create a service."""
-        client, parent, service_id = self._google.services, self._google.location, self.spec.service(key).name
+        client, parent, service_id = self._google.services, self.location(key), self.spec.service(key).name
         change(
             "create the service",
             lambda: client.create_service(
@@ -146,6 +144,7 @@ class Services:
             digests={name: self._digest(revision) for name, revision in revisions.items()},
             labels={name: dict(revision.labels) for name, revision in revisions.items()},
             settings=settings(service, public=public),
+            secrets=_secrets(revisions.values()),
         )
 
     def _questions(self, key: str, service: run_v2.Service, names: Sequence[str]) -> list[Callable[[], Any]]:
@@ -170,6 +169,24 @@ class Services:
         """Return the address of a service's page in the Cloud Console."""
         service = short(self.name(key))
         return (
-            f"https://console.cloud.google.com/run/detail/{self.spec.region}/{service}/{page}"
+            f"https://console.cloud.google.com/run/detail/{self.spec.service(key).region}/{service}/{page}"
             f"?project={self.spec.project}"
         )
+
+
+def _secrets(revisions: Iterable[run_v2.Revision]) -> dict[str, str]:
+    """Return the versions of the secrets that revisions use; what is used in several versions has them all."""
+    found: dict[str, set[str]] = {}
+    for name, version in (used for revision in revisions for used in _used(revision)):
+        found.setdefault(short(name), set()).add(version or "latest")
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _used(revision: run_v2.Revision) -> Iterator[tuple[str, str]]:
+    for container in revision.containers:
+        for variable in container.env:
+            if variable.value_source.secret_key_ref.secret:
+                yield variable.value_source.secret_key_ref.secret, variable.value_source.secret_key_ref.version
+    for volume in revision.volumes:
+        for item in volume.secret.items:
+            yield volume.secret.secret, item.version

@@ -61,6 +61,37 @@ def shifted(now: Sequence[TrafficShare], revision: str, tag: str, percent: int) 
     return (*kept, TrafficShare(revision=revision, percent=left, tag=tag))
 
 
+def staged(
+    now: Sequence[TrafficShare], start: Sequence[TrafficShare], revision: str, tag: str, percent: int
+) -> tuple[TrafficShare, ...]:
+    """Return the traffic of a stage: ``percent`` on the revision, the rest as it was at the start, today's tags."""
+    serving = [_share(share, share.percent, keep=False) for share in start if share.percent]
+    tags = [_share(share, 0) for share in now if share.tag]
+    return shifted(_merged([*serving, *tags]), revision, tag, percent)
+
+
+def _merged(shares: Iterable[TrafficShare]) -> list[TrafficShare]:
+    """Give a revision's first tag its percent, so that there is one share for both."""
+    merged: list[TrafficShare] = []
+    for share in shares:
+        plain = next((one for one in merged if one.revision == share.revision and not one.tag), None)
+        if share.tag and plain is not None:
+            merged[merged.index(plain)] = TrafficShare(revision=share.revision, percent=plain.percent, tag=share.tag)
+        else:
+            merged.append(share)
+    return merged
+
+
+def same_percents(one: Iterable[TrafficShare], other: Iterable[TrafficShare]) -> bool:
+    """Whether two allocations give every revision the same share, whatever the tags."""
+    return _percents(one) == _percents(other)
+
+
+def said(found: Iterable[TrafficShare]) -> str:
+    """Return an allocation in words: ``80 % on a, 20 % on b``."""
+    return ", ".join(f"{percent} % on {revision}" for revision, percent in _percents(found).items()) or "nothing"
+
+
 def restored(now: Sequence[TrafficShare], recorded: Sequence[TrafficShare], tag: str) -> tuple[TrafficShare, ...]:
     """Return the recorded traffic, with the tags of today.
 

@@ -144,7 +144,10 @@ def world(tmp_path: Path) -> Iterator[World]:
         source_bucket="acme_cloudbuild",
         build=BuildConfig(),
         auth=Auth(workload_identity_provider=PROVIDER, service_account=DEPLOYER),
-        services=tuple(ServiceSpec(key=key, name=f"shop-{key}", config=config) for key, config in services.items()),
+        services=tuple(
+            ServiceSpec(key=key, name=f"shop-{key}", region="us-central1", config=config)
+            for key, config in services.items()
+        ),
         jobs=(JobSpec(key="migrate", name="shop-migrate", config=job),),
     )
     yield World(cloud=cloud, root=tmp_path, spec=spec)

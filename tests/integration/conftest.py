@@ -31,7 +31,7 @@ from bot.core.facts import (
     Run,
 )
 from bot.core.outcome import Outcome
-from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Step, Verify
+from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
 from bot.core.redaction import Masker
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
@@ -178,6 +178,7 @@ class FakeGitHub:
         self.reactions: list[str] = []
         self.unreacted: list[int] = []
         self.locks: dict[str, Lock] = {}
+        self.holds: dict[str, Lock] = {}
         self.alive: set[tuple[int, int]] = set()
 
     # -- what people may --
@@ -306,6 +307,24 @@ class FakeGitHub:
                 del self.locks[lock.environment]
             return ours
 
+    def hold(self, environment: str) -> Lock | None:
+        self._log("hold", environment)
+        return self.holds.get(environment)
+
+    def put_hold(self, record: LockRecord) -> Lock | None:
+        self._log("put_hold", record.environment)
+        with self._mutex:
+            if record.environment in self.holds:
+                return None
+            hold = Lock(environment=record.environment, oid=f"{next(self._ids):040x}", record=record)
+            self.holds[record.environment] = hold
+            return hold
+
+    def lift_hold(self, hold: Lock) -> bool:
+        self._log("lift_hold", hold.environment)
+        with self._mutex:
+            return self.holds.pop(hold.environment, None) == hold
+
     def run_alive(self, run_id: int, attempt: int) -> bool:
         self._log("run_alive", run_id, attempt)
         return (run_id, attempt) in self.alive
@@ -345,13 +364,18 @@ class FakeTarget:
         self.revisions: dict[str, tuple[str, str]] = {}  # revision -> (release, sha)
         self.executions: list[str] = []
         self.cancelled: list[str] = []
+        self.secrets: dict[str, str] = {}
+
+    def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
+        self._log("newest_secrets", pinned)
+        return dict(self.secrets)
 
     def serving(self) -> Serving:
         self._log("serving")
         with self._mutex:
             return Serving(services=tuple(self.live.values()))
 
-    def observe(self, step: Step, known: Known) -> Observation:
+    def observe(self, step: Applied, known: Known) -> Observation:
         self._log("observe", step.id)
         key = (known.release.key, step.id)
         if step.id in self.broken and key in self.seen:
@@ -367,7 +391,7 @@ class FakeTarget:
                 return Running(detail="under way")
         return done
 
-    def _done(self, step: Step, known: Known) -> Done | None:
+    def _done(self, step: Applied, known: Known) -> Done | None:
         release = known.release
         match step:
             case Build():
@@ -386,10 +410,8 @@ class FakeTarget:
                 now = {state.service: state.revision for state in self.live.values()}
                 back = all(now[state.service] == state.revision for state in step.to.services)
                 return Done(detail="restored") if back else None
-            case Verify():
-                raise AssertionError("Verify is not for targets")
 
-    def apply(self, step: Step, known: Known) -> Running | Done:
+    def apply(self, step: Applied, known: Known) -> Running | Done:
         self._log("apply", step.id)
         key = (known.release.key, step.id)
         self.seen.add(key)
@@ -411,8 +433,6 @@ class FakeTarget:
                 case Restore():
                     for state in step.to.services:
                         self.live[state.service] = state
-                case Verify():
-                    raise AssertionError("Verify is not for targets")
         return Running(handle=f"op-{step.id}")
 
     def _revision(self, service: str, known: Known) -> str:
@@ -428,11 +448,11 @@ class FakeTarget:
             labels={revision: {"slipway-release": key, "slipway-sha": sha}},
         )
 
-    def cancel(self, step: Step, known: Known) -> None:
+    def cancel(self, step: Applied, known: Known) -> None:
         self._log("cancel", step.id)
         self.cancelled.append(step.id)
 
-    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+    def diagnose(self, step: Applied, known: Known) -> Diagnosis:
         self._log("diagnose", step.id)
         return Diagnosis(error=f"first error of {step.id}", tail=("line one", "line two"))
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
+from bot.core.commands import REGISTRY
 from bot.core.config import SecretRef, ServiceConfig
-from bot.core.resolve import MAX_NAME, Environment, not_yet, roles, wants_pyproject
+from bot.core.resolve import Environment, not_yet, roles, wants_pyproject
+from bot.core.rollout_references import MAX_JOB, MAX_SERVICE
 from bot.core.spec import CloudRunSpec, HerokuSpec
 from bot.errors import ConfigError
 
@@ -190,15 +192,17 @@ def test_names(make_environment: Make, over: dict[str, str], expected: str) -> N
     assert cloud_run(make_environment(**over)).service("web").name == expected
 
 
-@pytest.mark.parametrize(("length", "fits"), [(MAX_NAME, True), (MAX_NAME + 1, False)])
+@pytest.mark.parametrize(("length", "fits"), [(MAX_SERVICE, True), (MAX_SERVICE + 1, False)])
 def test_a_name_leaves_room_for_its_revisions(make_environment: Make, length: int, fits: bool) -> None:
-    over = {"web": f"{{name: {'x' * length}}}", "production": "project: q"}
-    assert MAX_NAME + len("-4f9a1c2-") + 8 == 63
+    over = {"web": "{name: '${vars.NAME}'}", "production": "project: q"}
+    variables = {"NAME": "x" * length}
+    assert MAX_SERVICE + len("sha-4f9a1c2") == 46  # a tag and its service
+    assert MAX_JOB + len("-4f9a1c2-") + 8 == 63
     if fits:
-        assert len(cloud_run(make_environment(**over)).service("web").name) == length
+        assert len(cloud_run(make_environment(variables=variables, **over)).service("web").name) == length
         return
     with pytest.raises(ConfigError) as caught:
-        make_environment(**over)
+        make_environment(variables=variables, **over)
     assert caught.value.problems[0].startswith("targets.gcp.services.web.name: `xxx")
 
 
@@ -356,8 +360,8 @@ def test_gates_of_an_environment_replace_the_general_ones(make_environment: Make
 @pytest.mark.parametrize(
     ("top", "staging", "expected"),
     [
-        ("", "", {"deploy": ("write",), "rollback": ("write",), "status": ("read",), "help": ("read",)}),
-        ("permissions: {deploy: admin}", "", {"deploy": ("admin",), "rollback": ("admin",)}),
+        ("", "", {"deploy": ("write",), "rollback": ("write",), "unlock": ("write",), "status": ("read",), "help": ("read",)}),
+        ("permissions: {deploy: admin}", "", {"deploy": ("admin",), "rollback": ("admin",), "unlock": ("admin",)}),
         ("permissions: {deploy: admin, rollback: write}", "", {"deploy": ("admin",), "rollback": ("write",)}),
         ("permissions: {deploy: admin}", "permissions: {deploy: '@dana'}", {"deploy": ("@dana",), "rollback": ("@dana",)}),
         ("permissions: {rollback: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "rollback": ("write",)}),
@@ -373,7 +377,7 @@ def test_roles(
 ) -> None:
     found = make_environment(top=top, staging=staging).roles
     assert {verb: found[verb] for verb in expected} == expected
-    assert set(found) == {"deploy", "rollback", "status", "help"}
+    assert set(found) == set(REGISTRY)
     general = roles(make_config(top=top))
     assert general == roles(make_config(top=top), "legacy")
     assert roles(make_config(top=top), "nowhere") == general
@@ -390,13 +394,11 @@ def test_roles(
         ("staging", {"staging": "approvals: {confirm: true}"}, ("environments.staging.approvals",)),
         ("staging", {"staging": "backup: {before: x}"}, ("environments.staging.backup",)),
         ("production", {"staging": "backup: {before: x}"}, ()),
-        ("staging", {"target": "scheduler: {source: x}\n    order: [a]"}, ("targets.gcp.scheduler", "targets.gcp.order")),
+        ("staging", {"target": "scheduler: {source: x}\n    order: [web]"}, ("targets.gcp.scheduler",)),
         ("staging", {"target": "vpc: auto"}, ("targets.gcp: vpc: auto",)),
         ("staging", {"target": "vpc: auto", "web": "{vpc: {network: n}}", "worker": "{vpc: {network: n}}"}, ()),
         ("staging", {"staging": "services: {web: {vpc: auto}}"}, ("targets.gcp: vpc: auto",)),
-        ("staging", {"target": "secrets: {A: {name: a, version: pin}}"}, ("targets.gcp: version: pin (of A)",)),
-        ("legacy", {"target": "secrets: {A: {name: a, version: pin}}"}, ()),
-        ("staging", {"jobs": "{m: {secrets: {A: {name: a, version: pin}}}}"}, ("targets.gcp: version: pin (of A)",)),
+        ("staging", {"target": "secrets: {A: {name: a, version: pin}}"}, ()),
         ("staging", {"top": "config_vars: {required: [x]}"}, ()),
     ],
 )  # fmt: skip

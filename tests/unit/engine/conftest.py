@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bot.core.plan import Step
+from bot.core.plan import Applied
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.target import (
     Absent,
@@ -99,6 +99,10 @@ class ScriptedTarget:
     def count(self, verb: str, name: str) -> int:
         return self.calls.count((verb, name))
 
+    def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
+        self._call("newest_secrets", str(pinned))
+        return {}
+
     def serving(self) -> Serving:
         self._call("serving", "")
         with self._mutex:
@@ -107,7 +111,7 @@ class ScriptedTarget:
             raise now
         return now
 
-    def observe(self, step: Step, known: Known) -> Observation:
+    def observe(self, step: Applied, known: Known) -> Observation:
         self._call("observe", step.id, known)
         with self._mutex:
             script = self.seen.get(step.id)
@@ -122,7 +126,7 @@ class ScriptedTarget:
             raise reply
         return reply
 
-    def apply(self, step: Step, known: Known) -> Running | Done:
+    def apply(self, step: Applied, known: Known) -> Running | Done:
         self._call("apply", step.id, known)
         with self._mutex:
             replies = self.replies.get(step.id)
@@ -131,12 +135,12 @@ class ScriptedTarget:
             raise reply
         return reply
 
-    def cancel(self, step: Step, known: Known) -> None:
+    def cancel(self, step: Applied, known: Known) -> None:
         self._call("cancel", step.id, known)
         if self.cancelling is not None:
             raise self.cancelling
 
-    def diagnose(self, step: Step, known: Known) -> Diagnosis:
+    def diagnose(self, step: Applied, known: Known) -> Diagnosis:
         self._call("diagnose", step.id)
         found = self.diagnoses.get(step.id, Diagnosis())
         if isinstance(found, Exception):

@@ -198,7 +198,9 @@ def make_spec() -> Callable[..., CloudRunSpec]:
                 "image": IMAGE,
                 "source_bucket": "acme_cloudbuild",
                 "build": BuildConfig(),
-                "services": tuple(ServiceSpec(key=k, name=f"shop-{k}", config=c) for k, c in services.items()),
+                "services": tuple(
+                    ServiceSpec(key=k, name=f"shop-{k}", region="us-central1", config=c) for k, c in services.items()
+                ),
                 "jobs": tuple(JobSpec(key=k, name=f"shop-{k}", config=c) for k, c in jobs.items()),
                 **over,
             }

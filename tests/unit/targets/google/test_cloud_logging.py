@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.plan import Build, Restore, Rollout, RunJob, Shift, Verify
+from bot.core.plan import Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.target import Diagnosis
 from bot.targets.cloud_logging import Line, first_error
@@ -107,7 +107,7 @@ ERRORS = 'resource.labels.revision_name=("shop-web-0123456-zz") AND severity>=ER
             'resource.labels.service_name="shop-web" AND resource.labels.revision_name="shop-web-0123456-zz"',
         ),
         (Shift(id="shift", services=("web",), percent=100, timeout=1), {}, ERRORS),
-        (Verify(id="verify", phase="live", checks=()), {}, ERRORS),
+        (Restore(id="undo", to=Serving(), timeout=1), {}, ERRORS),
         (Restore(id="restore", to=Serving(), timeout=1), {}, ERRORS),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bot.core.config import Auth, Scale, ServiceConfig
-from bot.core.plan import Restore, Rollout, Shift, Verify
+from bot.core.plan import Restore, Rollout, Shift
 from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Done, Exposure, Running, Traits
@@ -87,15 +87,6 @@ def web(wire: Any, api_error: Any) -> Any:
 
 def test_traits(target: Any) -> None:
     assert target.traits == Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
-
-
-def test_a_check_is_not_a_targets_business(target: Any, known: Any) -> None:
-    step = Verify(id="verify", phase="live", checks=())
-    with pytest.raises(TypeError, match="verify"):
-        target.observe(step, known)
-    with pytest.raises(TypeError, match="verify"):
-        target.apply(step, known)
-    target.cancel(step, known)
 
 
 # Rollout

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from bot.core.plan import Restore, Rollout, RunJob, Shift, Verify
+from bot.core.plan import Restore, Rollout, RunJob, Shift
 from bot.core.serving import ServiceState, Serving, TrafficShare, serving_from_json, serving_to_json
 from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Known, Running, Target, Traits
@@ -414,7 +414,6 @@ def test_steps_that_an_app_does_not_have_are_a_bug(target: HerokuApp, known: Kno
     for step in (
         RunJob(id="job-migrate", job="migrate", timeout=1.0),
         Shift(id="shift", services=("app",), percent=100, timeout=1.0),
-        Verify(id="verify-live", phase="live", checks=()),
     ):
         with pytest.raises(TypeError, match="no such step"):
             call(step, known)

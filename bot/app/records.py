@@ -1,0 +1,101 @@
+"""The record of a release on GitHub: its deployment, those left open before it, and the hold that a rollback leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from bot.app.context import Context
+from bot.app.decision import Case
+from bot.core.facts import Deployment, LockRecord
+from bot.core.record import Entry, Record
+from bot.errors import SlipwayError
+from bot.report.answers import interrupted_comment
+from bot.report.comment import marker
+
+
+def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str]) -> Deployment:
+    """Write the record before the first mutation."""
+    request, run = case.request, context.settings.run
+    written = Record(
+        id=request.id,
+        verb="rollback" if request.command.verb == "rollback" else "deploy",
+        sha=case.sha,
+        actor=request.actor,
+        run_id=run.id,
+        run_attempt=run.attempt,
+        comment_id=comment_id,
+        pull_request=request.number,
+        reason=request.command.flags.get("reason", ""),
+        plan=tuple(step.id for step in case.plan.steps),
+        before=case.before,
+        before_sha=case.previous_sha,
+        pins=pins,
+        goal=case.goal.deployment.id if case.goal else 0,
+    )
+    return context.github.create_deployment(
+        sha=case.sha,
+        environment=case.environment.name,
+        payload=written.to_payload(),
+        description=f"/{written.verb} by {request.actor}",
+        production=case.environment.production,
+    )
+
+
+def announce(context: Context, case: Case, deployment: Deployment) -> None:
+    """Say that it began; close what an interrupted run left open. The release does not hang on either."""
+    url = context.settings.run.url
+    with suppress(SlipwayError):
+        context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
+    for entry in case.history:
+        if not entry.finished and entry.deployment.id != deployment.id:
+            abandon(context, entry.deployment, "Its run ended before it did.")
+            _tell_of_interruption(context, case, entry)
+
+
+def _tell_of_interruption(context: Context, case: Case, entry: Entry) -> None:
+    """Make the comment of a run that is gone true: it would say for ever that it is releasing."""
+    ours = context.comment_of(case.request)
+    if not entry.record.comment_id or (ours is not None and ours.id == entry.record.comment_id):
+        return
+    body = interrupted_comment(
+        sha=entry.record.sha,
+        environment=case.environment.name,
+        taken_over_by=case.request.actor,
+        url=ours.url if ours else context.settings.run.url,
+        marker=marker(entry.record.id, environment=case.environment.name, sha=entry.record.sha),
+    )
+    with suppress(SlipwayError):
+        context.final.edit_comment(entry.record.comment_id, body)
+
+
+def abandon(context: Context, deployment: Deployment, why: str) -> None:
+    """Close a deployment that nothing was done for. One left open is taken for an interrupted one, to no harm."""
+    with suppress(SlipwayError):
+        context.final.set_status(deployment.id, "error", description=why)
+
+
+def close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:
+    """Write the last status of a deployment. Raises what GitHub answers."""
+    context.final.set_status(
+        deployment.id, state, description=description, environment_url=url, log_url=context.settings.run.url
+    )
+
+
+def put_on_hold(context: Context, case: Case) -> None:
+    """Put automatic releases on hold: a push would bring back what was just taken away. Raises what GitHub answers."""
+    request, run = case.request, context.settings.run
+    context.final.put_hold(
+        LockRecord(
+            environment=case.environment.name,
+            run_id=run.id,
+            run_attempt=run.attempt,
+            actor=request.actor,
+            pull_request=request.number or None,
+            sha=case.sha,
+            since=datetime.fromtimestamp(context.clock.now(), UTC),
+            reason=request.command.flags.get("reason", ""),
+            sticky=True,
+        )
+    )
