@@ -162,7 +162,11 @@ def _context(
         if auth is not None and settings.oidc_url:
             gatherer.ask(tokens, auth.audience)  # while the libraries are imported
         target = targets.connect(
-            spec, source=github.tarball, environ=os.environ, oidc=tokens if settings.oidc_url else None
+            spec,
+            source=github.tarball,
+            environ=os.environ,
+            oidc=tokens if settings.oidc_url else None,
+            sleep=clock.pause,
         )
         gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id)
         targets.prepare(target)

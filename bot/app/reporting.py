@@ -16,8 +16,9 @@ from bot.core.planning import title
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
-from bot.engine.execution import Ended, kind_of
+from bot.engine.execution import Ended
 from bot.engine.live_comment import LiveComment
+from bot.engine.progress import kind_of
 from bot.report.comment import release_comment
 from bot.report.summary import job_summary, result_json
 from bot.settings import Settings

@@ -174,12 +174,12 @@ StepState = Literal["waiting", "running", "done", "failed", "skipped", "cancelle
 class StepResult:
     """A step as it stands. Times are seconds since the epoch, 0 when not reached.
 
-    ``kind`` is the step's class name in snake_case (``build``, ``run_job``, ``rollout``, ``verify``, ``shift``,
-    ``restore``); ``title`` its name for people.
+    ``kind`` is short for the step's class (``build``, ``run_job``, ``rollout``, ``verify``, ``shift``, ``analysis``,
+    ``watch``, ``restore``); ``title`` its name for people.
     """
 
     id: str
-    kind: Literal["gates", "build", "run_job", "rollout", "verify", "shift", "restore"]
+    kind: Literal["gates", "build", "run_job", "rollout", "verify", "shift", "analysis", "watch", "restore"]
     title: str
     state: StepState = "waiting"
     detail: str = ""

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Protocol
 
+from bot.errors import CancelledError
+
 
 class Clock(Protocol):
     """The time, and the wish to stop."""
@@ -45,6 +47,11 @@ class RealClock:
     def sleep(self, seconds: float) -> None:
         """Wait whatever is asked."""
         time.sleep(seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Wait inside a step. Raises CancelledError as soon as the run is asked to stop."""
+        if self.stopped.wait(seconds):
+            raise CancelledError("The run was asked to stop.")
 
     @property
     def stopping(self) -> bool:

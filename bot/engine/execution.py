@@ -5,24 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from dataclasses import dataclass
+from typing import assert_never
 
-from bot.core.checks import JobCheck
+from bot.core.checks import CheckResult, JobCheck
 from bot.core.outcome import Reason, StepResult
-from bot.core.plan import Applied, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
-from bot.core.planning import title
+from bot.core.plan import Analysis, Applied, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
 from bot.core.serving import Serving
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
+from bot.engine.progress import Kind, Progress, kind_of
 from bot.engine.reconcile import Reconciler, StepTimeoutError
 from bot.engine.verification import Expected, Prober, Verifier, job_step
 from bot.errors import CancelledError, SlipwayError
 
-MAX_THREADS = 16
+MAX_THREADS = 64
 RESTORE_TIMEOUT = 300.0  # seconds; the way back waits at least this long, and as long as the plan's longest step
-
-Kind = Literal["gates", "build", "run_job", "rollout", "verify", "shift", "restore"]
+GRACE = 2.0  # seconds that a cancelled run waits for calls under way: GitHub kills it ten seconds after asking
+_HEARTBEAT = 0.25  # seconds between two looks at the wish to stop
+_DIAGNOSIS = 20.0  # seconds that the end waits for logs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,55 +66,89 @@ class Execution:
         touched: bool = False,
     ) -> None:
         self._plan, self._target, self._clock, self._probe = plan, target, clock, probe
-        self._known, self._on_change = known, on_change
+        self._progress = Progress(plan.steps, known, on_change)
         self._lock = threading.RLock()
         self._halt = threading.Event()
-        self._results = {step.id: StepResult(id=step.id, kind=kind_of(step), title=title(step)) for step in plan.steps}
         self._touched = touched  # something that serves, or will, was begun to be changed
         self._exposed_at = 0.0
+        self._stopping_since = 0.0
         self._reason = Reason.RELEASED
-        self._failed: str = ""
+        self._failed: Step | None = None
         self._jobs: list[str] = []
         self._seen: Serving | None = None
+        self._diagnoses: list[Future[None]] = []
+        self._threads = ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="step")
 
     # -- the graph ------------------------------------------------------------------------------------------
     def run(self) -> Ended:
         """Run every step, and on failure or cancellation restore. Never raises for a step's failure."""
+        try:
+            self._run_graph()
+            if not self._halt.is_set() or self._keeps():
+                return self._ended()
+            return self._way_back()
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _run_graph(self) -> None:
         waiting = {step.id: step for step in self._plan.steps}
-        running: dict[Future[bool], str] = {}
+        running: dict[Future[bool], Step] = {}
         done: set[str] = set()
-        with ThreadPoolExecutor(max_workers=MAX_THREADS, thread_name_prefix="step") as pool:
-            while waiting or running:
-                ready = [step for step in waiting.values() if done.issuperset(step.needs)]
-                if not self._halt.is_set():
-                    for step in ready:
-                        running[pool.submit(self._step, step)] = step.id
-                        del waiting[step.id]
-                if not running:
-                    break
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    if future.result():
-                        done.add(running[future])
-                    else:
-                        self._halt.set()
-                    del running[future]
-        if not self._halt.is_set():
-            return self._ended()
-        for step_id in waiting:
-            self._update(step_id, state="skipped")
-        return self._way_back()
+        while waiting or running:
+            if not self._halt.is_set():
+                for step in [step for step in waiting.values() if done.issuperset(step.needs)]:
+                    running[self._threads.submit(self._step, step)] = waiting.pop(step.id)
+            if not running:
+                break
+            done |= self._ended_well(running)
+            if self._overdue():
+                self._give_up(list(running.values()))
+                break
+        if self._halt.is_set():
+            for step_id in waiting:
+                self._progress.update(step_id, state="skipped")
+
+    def _ended_well(self, running: dict[Future[bool], Step]) -> set[str]:
+        """Wait a moment for steps to end, take those that did out of ``running``; returns which went well."""
+        ended, _ = wait(running, timeout=_HEARTBEAT, return_when=FIRST_COMPLETED)
+        steps = {future: running.pop(future) for future in ended}
+        well = {step.id for future, step in steps.items() if future.result()}
+        if len(well) < len(steps):
+            self._halt.set()
+        return well
+
+    def _overdue(self) -> bool:
+        """Whether the run was asked to stop so long ago that calls under way are waited for no more."""
+        if not self._clock.stopping:
+            return False
+        self._stopping_since = self._stopping_since or self._clock.now()
+        return self._clock.now() - self._stopping_since > GRACE
+
+    def _give_up(self, steps: list[Step]) -> None:
+        """Go on without steps that a call holds up. What they still may do is undone all the same.
+
+        A change that arrives after the way back carries an etag from before it, and is refused.
+        """
+        self._halt.set()
+        for step in steps:
+            self._progress.update(step.id, state="cancelled", ended=self._clock.now(), detail="a call was under way")
+            self._progress.give_up(step.id)
+            if isinstance(step, Rollout | Shift | Restore):
+                self._begun(step, self._clock.now())
+        wait([self._threads.submit(self._stop, step) for step in steps], timeout=GRACE)
 
     def _step(self, step: Step) -> bool:
         """Run one step; True when it is done."""
         if self._clock.stopping:
             self._cancelled(step)
             return False
-        self._update(step.id, state="running", started=self._clock.now())
+        self._progress.update(step.id, state="running", started=self._clock.now())
         try:
             match step:
                 case Verify():
                     return self._verify(step)
+                case Analysis() | WatchLog():
+                    return self._compare(step)
                 case Build() | RunJob() | Rollout() | Shift() | Restore():
                     return self._apply(step)
                 case _:
@@ -134,30 +169,28 @@ class Execution:
         if isinstance(outcome, Broken):
             self._fail(step, REASONS[kind_of(step)], outcome.detail, link=outcome.link)
             return False
-        self._update(step.id, state="done", ended=self._clock.now(), detail=outcome.detail, link=outcome.link)
+        self._done(step, outcome.detail, link=outcome.link)
         return True
 
     def _reconcile(self, step: Applied) -> Done | Broken:
         def progress(seen: Running) -> None:
             self._shown(step, seen)
             if seen.handle:
-                self._learn(step.id, seen.handle)
-            if step.id in self._results:
-                self._update(step.id, detail=seen.detail, link=seen.link)
+                self._progress.learn(step.id, seen.handle)
+            self._progress.update(step.id, detail=seen.detail, link=seen.link)
 
         reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress)
         began, outcome = self._clock.now(), None
         try:
-            outcome = reconciler.run(step, self._snapshot())
+            outcome = reconciler.run(step, self._progress.known)
         finally:
             if reconciler.begun and not (isinstance(step, Build) and isinstance(outcome, Broken)):
                 self._begun(step, began)  # a build that failed has made nothing that could be released
         self._shown(step, outcome)
         if outcome.handle:
-            self._learn(step.id, outcome.handle)
+            self._progress.learn(step.id, outcome.handle)
         if isinstance(outcome, Done) and outcome.artifact is not None:
-            with self._lock:
-                self._known = replace(self._known, artifact=outcome.artifact)
+            self._progress.keep(outcome.artifact)
         return outcome
 
     def _shown(self, step: Applied, seen: Running | Done | Broken) -> None:
@@ -175,9 +208,10 @@ class Execution:
             self._touched |= isinstance(step, Rollout | Shift | Restore) or not self._target.traits.separate_build
             if isinstance(step, Shift | Restore) and not self._exposed_at:
                 self._exposed_at = at
-            if isinstance(step, RunJob) and step.id in self._results:  # a check's job is meant to change nothing
+            if isinstance(step, RunJob) and self._progress.result(step.id):  # a check's job is meant to change nothing
                 self._jobs.append(step.job)
 
+    # -- judging --------------------------------------------------------------------------------------------
     def _run_check(self, step: RunJob) -> Done | Broken:
         try:
             return self._reconcile(step)
@@ -194,19 +228,23 @@ class Execution:
             run_job=self._run_check,
             halted=self._halt.is_set,
         )
-        checks = verifier.run(step.phase, step.checks, self._snapshot())
+        checks = verifier.run(step.phase, step.checks, self._progress.known)
         self._seen = verifier.seen or self._seen
-        passed = sum(check.passed for check in checks)
+        return self._judged(step, checks, Reason.VERIFICATION_FAILED)
+
+    def _judged(self, step: Step, checks: tuple[CheckResult, ...], reason: Reason) -> bool:
+        """End a step by its checks: all of them have to pass."""
         failed = [check for check in checks if not check.passed]
-        self._update(step.id, checks=checks)
+        self._progress.update(step.id, checks=checks)
         if not failed:
-            self._update(
-                step.id, state="done", ended=self._clock.now(), detail=f"{passed} of {len(checks)} checks passed"
-            )
+            self._done(step, f"{len(checks)} of {len(checks)} checks passed")
             return True
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        self._fail(step, Reason.VERIFICATION_FAILED, f"{failed[0].name}: {failed[0].found}{others}")
+        self._fail(step, reason, f"{failed[0].name}: {failed[0].found}{others}")
         return False
+
+    def _compare(self, step: Analysis | WatchLog) -> bool:
+        raise NotImplementedError
 
     def _expected(self, service: str) -> Expected:
         """Return what a service must serve: the recorded state of a rollback, else the release's artifact."""
@@ -216,120 +254,122 @@ class Execution:
                 return Expected(
                     digest=state.digest, revision=state.revision if self._target.traits.traffic_split else ""
                 )
-        known = self._snapshot()
-        return Expected(digest=known.artifact.digest if known.artifact else "")
+        artifact = self._progress.known.artifact
+        return Expected(digest=artifact.digest if artifact else "")
 
     # -- endings --------------------------------------------------------------------------------------------
+    def _done(self, step: Step, detail: str, *, link: str = "") -> None:
+        self._progress.update(step.id, state="done", ended=self._clock.now(), detail=detail, link=link)
+
     def _fail(self, step: Step, reason: Reason, detail: str, *, link: str = "") -> None:
+        """End a step as failed. Its logs are read beside the way back: users come first."""
         with self._lock:
-            first = not self._failed
-            if first:
-                self._failed, self._reason = step.id, reason
+            if self._failed is None:
+                self._failed, self._reason = step, reason
         self._halt.set()
-        self._update(
-            step.id, state="failed", ended=self._clock.now(), detail=detail, **({"link": link} if link else {})
-        )
-        try:
-            diagnosis = self._diagnose(step)
-        except Exception:  # noqa: BLE001 - logs that cannot be read must not keep what served from being brought back
-            diagnosis = None
-        if diagnosis is not None:
-            self._update(step.id, diagnosis=diagnosis)
+        changes = {"link": link} if link else {}
+        self._progress.update(step.id, state="failed", ended=self._clock.now(), detail=detail, **changes)
+        with self._lock:
+            self._diagnoses.append(self._threads.submit(self._diagnose, step))
 
     def _cancelled(self, step: Step) -> None:
         self._halt.set()
-        self._update(step.id, state="cancelled", ended=self._clock.now())
-        if not isinstance(step, Verify) and self._results[step.id].started:
+        result = self._progress.result(step.id)
+        self._progress.update(step.id, state="cancelled", ended=self._clock.now())
+        if result is not None and result.started:
             self._stop(step)
 
     def _stop(self, step: Step) -> None:
         """Stop what a step has started."""
+        if isinstance(step, Verify | Analysis | WatchLog):
+            return
         try:
-            self._target.cancel(step, self._snapshot())
+            self._target.cancel(step, self._progress.known)
         except Exception as error:  # noqa: BLE001 - what cannot be stopped must not keep the rest from being restored
-            if step.id in self._results:
-                said = error.message if isinstance(error, SlipwayError) else type(error).__name__
-                before = self._results[step.id].detail
-                self._update(step.id, detail="; ".join(filter(None, [before, f"could not be stopped: {said}"])))
+            result = self._progress.result(step.id)
+            said = error.message if isinstance(error, SlipwayError) else type(error).__name__
+            before = result.detail if result is not None else ""
+            self._progress.update(step.id, detail="; ".join(filter(None, [before, f"could not be stopped: {said}"])))
 
-    def _diagnose(self, step: Step) -> Diagnosis | None:
-        known = self._snapshot()
-        if isinstance(step, Verify):  # the candidate's own words explain a failed check best
+    def _diagnose(self, step: Step) -> None:
+        """Read from the logs why a step failed. Logs that cannot be read leave it at that."""
+        try:
+            diagnosis = self._diagnosis(step)
+        except Exception:  # noqa: BLE001 - see above
+            return
+        if diagnosis is not None:
+            self._progress.update(step.id, diagnosis=diagnosis)
+
+    def _diagnosis(self, step: Step) -> Diagnosis | None:
+        known = self._progress.known
+        if isinstance(step, Verify | Analysis | WatchLog):  # the candidate's own words explain a failed check best
             found = [self._target.diagnose(item, known) for item in self._suspects(step)[:2]]
             return next((item for item in found if item.error), found[0] if found else None)
         return self._target.diagnose(step, known)
 
-    def _suspects(self, step: Verify) -> list[RunJob | Rollout]:
+    def _suspects(self, step: Verify | Analysis | WatchLog) -> list[RunJob | Rollout]:
         """Return what failed checks looked at: their jobs and services, or else all services."""
-        failed = [check for check in self._results[step.id].checks if not check.passed]
+        result = self._progress.result(step.id)
+        failed = [check for check in result.checks if not check.passed] if result is not None else []
         names, services = {check.name for check in failed}, {check.service for check in failed}
-        jobs = [job_step(check) for check in step.checks if isinstance(check, JobCheck) and check.name in names]
+        jobs: list[RunJob] = []
+        if isinstance(step, Verify):
+            jobs = [job_step(check) for check in step.checks if isinstance(check, JobCheck) and check.name in names]
         rollouts = [item for item in self._plan.steps if isinstance(item, Rollout)]
         named: list[RunJob | Rollout] = [*jobs, *(item for item in rollouts if item.service in services)]
         return named or list(rollouts)
+
+    # -- the way back ---------------------------------------------------------------------------------------
+    def _keeps(self) -> bool:
+        """Whether what failed leaves the release in place."""
+        return isinstance(self._failed, RunJob) and self._failed.keeps
 
     def _way_back(self) -> Ended:
         """Restore what served before, if anything was begun that serves. Nothing interrupts it."""
         if not self._touched or not self._plan.undo:
             return self._ended()
-        step = Restore(id="undo", to=self._known.before, timeout=self._patience())
-        with self._lock:
-            self._results[step.id] = StepResult(id=step.id, kind="restore", title="Restore what served before")
-        self._update(step.id, state="running", started=self._clock.now())
-        clock = Unstoppable(self._clock)
-        reconciler = Reconciler(self._target, clock, halted=lambda: False, progress=lambda _: None)
-        try:
-            outcome: Done | Broken = reconciler.run(step, self._snapshot())
-        except (SlipwayError, StepTimeoutError) as error:
-            outcome = Broken(detail=str(error))
-        except Exception as error:  # noqa: BLE001 - people must be told, all the more
-            outcome = Broken(detail=f"{type(error).__name__} in the bot itself.")
+        step = Restore(id="undo", to=self._progress.known.before, timeout=self._patience())
+        self._progress.add(StepResult(id=step.id, kind="restore", title="Restore what served before"))
+        self._progress.update(step.id, state="running", started=self._clock.now())
+        outcome = self._restore(step)
         now = self._clock.now()
         restored = isinstance(outcome, Done)
-        self._update(step.id, state="done" if restored else "failed", ended=now, detail=outcome.detail)
+        self._progress.update(step.id, state="done" if restored else "failed", ended=now, detail=outcome.detail)
         exposed = now - self._exposed_at if self._exposed_at else 0.0
         return self._ended(restored=restored, detail=outcome.detail, exposed=exposed)
 
+    def _restore(self, step: Restore) -> Done | Broken:
+        reconciler = Reconciler(self._target, Unstoppable(self._clock), halted=lambda: False, progress=lambda _: None)
+        try:
+            return reconciler.run(step, self._progress.known)
+        except (SlipwayError, StepTimeoutError) as error:
+            return Broken(detail=str(error))
+        except Exception as error:  # noqa: BLE001 - people must be told, all the more
+            return Broken(detail=f"{type(error).__name__} in the bot itself.")
+
     def _patience(self) -> float:
         """Return how long the way back may take: it may have to wait for a build or a release phase to end first."""
-        return max([RESTORE_TIMEOUT, *(step.timeout for step in self._plan.steps if not isinstance(step, Verify))])
+        timeouts = (step.timeout for step in self._plan.steps if not isinstance(step, Verify | Analysis | WatchLog))
+        return max([RESTORE_TIMEOUT, *timeouts])
 
     def _ended(self, *, restored: bool | None = None, detail: str = "", exposed: float = 0.0) -> Ended:
         with self._lock:
-            failed = self._results.get(self._failed)
-            stopped = self._halt.is_set() and failed is None
-            return Ended(
-                plan=self._plan,
-                results=tuple(self._results.values()),
-                known=self._known,
-                reason=Reason.CANCELLED if stopped else self._reason,
-                cancelled=stopped,
-                failed=failed,
-                restored=restored,
-                restore_detail=detail,
-                exposed_seconds=exposed,
-                jobs=tuple(self._jobs),
-                seen=self._seen,
-            )
-
-    # -- shared state ---------------------------------------------------------------------------------------
-    def _snapshot(self) -> Known:
-        with self._lock:
-            return self._known
-
-    def _learn(self, step_id: str, handle: str) -> None:
-        with self._lock:
-            self._known = self._known.with_handle(step_id, handle)
-
-    def _update(self, step_id: str, **changes: object) -> None:
-        with self._lock:
-            before = self._results[step_id]
-            after = replace(before, **changes)  # type: ignore[arg-type]  # the callers name StepResult's own fields
-            if after == before:
-                return
-            self._results[step_id] = after
-            results = tuple(self._results.values())
-        self._on_change(results)
+            diagnoses = list(self._diagnoses)
+        wait(diagnoses, timeout=GRACE if self._clock.stopping else _DIAGNOSIS)
+        stopped = self._halt.is_set() and self._failed is None
+        return Ended(
+            plan=self._plan,
+            results=self._progress.results,
+            known=self._progress.known,
+            reason=Reason.CANCELLED if stopped else self._reason,
+            cancelled=stopped,
+            failed=self._progress.result(self._failed.id) if self._failed is not None else None,
+            restored=restored,
+            restore_detail=detail,
+            exposed_seconds=exposed,
+            jobs=tuple(self._jobs),
+            seen=self._seen,
+        )
 
 
 REASONS: dict[Kind, Reason] = {
@@ -338,28 +378,10 @@ REASONS: dict[Kind, Reason] = {
     "rollout": Reason.ROLLOUT_FAILED,
     "verify": Reason.VERIFICATION_FAILED,
     "shift": Reason.SHIFT_FAILED,
+    "analysis": Reason.CANARY_FAILED,
+    "watch": Reason.WATCH_FAILED,
     "restore": Reason.RESTORE_FAILED,
 }
-
-
-def kind_of(step: Step) -> Kind:
-    """Return the word for a step's class in reports."""
-    match step:
-        case Build():
-            kind: Kind = "build"
-        case RunJob():
-            kind = "run_job"
-        case Rollout():
-            kind = "rollout"
-        case Verify():
-            kind = "verify"
-        case Shift():
-            kind = "shift"
-        case Restore():
-            kind = "restore"
-        case _:
-            assert_never(step)
-    return kind
 
 
 def _reason_of(error: SlipwayError, step: Step) -> Reason:

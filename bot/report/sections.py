@@ -14,7 +14,17 @@ STEP_SIGNS = {"waiting": "⬜", "running": "🔄", "done": "✅", "failed": "❌
 _COMMITS = 20
 _DAY = 86_400
 _SECTIONS = ("Prepare", "Roll out", "Live", "Restore")
-_SECTION_OF = {"gates": 0, "build": 0, "run_job": 0, "rollout": 1, "shift": 2, "restore": 3, "verify": 0}
+_SECTION_OF = {
+    "gates": 0,
+    "build": 0,
+    "run_job": 0,
+    "verify": 0,
+    "rollout": 1,
+    "shift": 2,
+    "analysis": 2,
+    "watch": 2,
+    "restore": 3,
+}
 # Words that begin another statement in mermaid's gantt grammar.
 _GANTT_STATEMENT = re.compile(
     r"(?:gantt|section|title|click|call|href|dateformat|axisformat|tickinterval|excludes|includes|todaymarker|weekday"

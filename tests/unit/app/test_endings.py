@@ -76,7 +76,7 @@ def test_how_it_ended_on_one_line(over: dict[str, Any], said: str) -> None:
     [
         ({}, "deploy", ("/rollback staging", "/status")),
         ({"before": Serving()}, "deploy", ("/status",)),
-        ({}, "rollback", ("/status",)),
+        ({}, "rollback", ("/unlock staging", "/status")),
         ({"failed": make_failed(), "reason": Reason.BUILD_FAILED}, "deploy", ("after a fix: /deploy staging", "/status")),
         ({"failed": make_failed(), "reason": Reason.TIMED_OUT}, "deploy", ("/deploy staging", "/status")),
         ({"cancelled": True, "reason": Reason.CANCELLED}, "deploy", ("/deploy staging", "/status")),

@@ -10,7 +10,8 @@ from bot.core.outcome import Reason
 from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Verify
 from bot.core.serving import Serving
 from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Running, Traits
-from bot.engine.execution import RESTORE_TIMEOUT, Execution, kind_of
+from bot.engine.execution import RESTORE_TIMEOUT, Execution
+from bot.engine.progress import Progress, kind_of
 from bot.engine.verification import Answer
 from bot.errors import AuthError, ConflictError, ForbiddenError, UpstreamError
 
@@ -438,3 +439,78 @@ def test_done_at_once_is_done(target: Any, clock: Any, known: Any) -> None:
     assert ended.reason is Reason.RELEASED
     assert applied(target) == []
     assert clock.waits == []
+
+
+# -- a run that is stopped while a call hangs ---------------------------------------------------------------------
+@pytest.fixture
+def hang(clock: Any) -> Any:
+    """Make a hook that hangs once the run is asked to stop, longer than anybody waits; it is let go in the end."""
+    over = threading.Event()
+
+    def hook() -> None:
+        if not clock.stopping:
+            clock.stop()
+            while not over.wait(0.05):
+                clock.sleep(1.0)
+
+    yield hook
+    over.set()
+
+
+def test_a_call_that_hangs_does_not_keep_what_served_from_being_brought_back(
+    target: Any, clock: Any, known: Any, hang: Any
+) -> None:
+    target.hooks["apply", "shift"] = hang
+    ended, _ = run(target, clock, known)
+    assert (ended.cancelled, ended.restored) == (True, True)
+    assert states(ended) | {"undo": ""} == {
+        "build": "done",
+        "job": "done",
+        "roll-web": "done",
+        "roll-worker": "done",
+        "candidate": "done",
+        "shift": "cancelled",
+        "live": "skipped",
+        "undo": "",
+    }
+    assert ended.exposed_seconds > 0  # the traffic may have moved
+
+
+def test_what_a_hanging_step_has_started_is_stopped(target: Any, clock: Any, known: Any, hang: Any) -> None:
+    target.seen["job"] = [Absent(), Running(handle="execution")]
+    target.hooks["apply", "job"] = hang
+    ended, _ = run(target, clock, known)
+    assert (ended.cancelled, ended.restored) == (True, None)
+    assert ("cancel", "job") in target.calls
+
+
+def test_news_of_a_step_that_was_given_up_come_too_late(known: Any) -> None:
+    progress = Progress(PLAN.steps, known, lambda _: None)
+    progress.give_up("shift")
+    progress.update("shift", state="done")
+    progress.update("nowhere", state="done")
+    shift = progress.result("shift")
+    assert shift is not None
+    assert shift.state == "waiting"
+    assert progress.result("nowhere") is None
+
+
+# -- after the release --------------------------------------------------------------------------------------------
+def test_a_job_after_the_release_that_fails_leaves_it_in_place(target: Any, clock: Any, known: Any) -> None:
+    after = RunJob(id="after", job="contract", timeout=9.0, keeps=True, needs=("live",))
+    target.seen["after"] = [Absent(), Broken(detail="no")]
+    ended, _ = run(target, clock, known, Plan(steps=(*PLAN.steps, after)))
+    assert (ended.failed.id, ended.reason, ended.restored) == ("after", Reason.JOB_FAILED, None)
+    assert ("apply", "undo") not in target.calls
+
+
+def test_users_come_before_logs(target: Any, clock: Any, known: Any) -> None:
+    """The logs are read beside the way back: here they come only once it is over."""
+    restored = threading.Event()
+    target.hooks["observe", "undo"] = restored.set
+    target.hooks["diagnose", "shift"] = lambda: restored.wait(20.0)
+    target.diagnoses["shift"] = Diagnosis(error="late")
+    target.seen["shift"] = [Absent(), Broken(detail="no")]
+    ended, _ = run(target, clock, known)
+    assert restored.is_set()
+    assert (ended.restored, ended.failed.diagnosis) == (True, Diagnosis(error="late"))

@@ -14,7 +14,7 @@ from bot.engine.gathering import Gatherer
 from bot.engine.gathering import known as given
 from bot.engine.live_comment import LiveComment, usual_pause
 from bot.engine.locking import acquire
-from bot.errors import UpstreamError
+from bot.errors import CancelledError, UpstreamError
 
 
 # -- clocks ---------------------------------------------------------------------------------------------------------
@@ -27,6 +27,14 @@ def test_the_machines_clock_is_stopped_from_outside() -> None:
     clock.stop()
     assert clock.stopping
     assert clock.wait(3600.0) is True
+
+
+def test_a_wait_inside_a_step_ends_with_the_run() -> None:
+    clock = RealClock()
+    clock.pause(0.0)
+    clock.stop()
+    with pytest.raises(CancelledError):
+        clock.pause(3600.0)
 
 
 def test_the_way_back_passes_on_the_time_but_no_wish_to_stop(clock: Any) -> None:
