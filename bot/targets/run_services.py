@@ -14,7 +14,7 @@ from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Observation, Running
 from bot.errors import ConflictError
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, change, check, or_none, read
+from bot.targets.google_errors import change, check, or_none, read
 from bot.targets.parallel import together
 from bot.targets.run_service import is_public, settings, with_public
 from bot.targets.run_traffic import shares, short
@@ -61,12 +61,16 @@ class Services:
     def get(self, key: str) -> run_v2.Service | None:
         """Return a service, None if there is none."""
         client, name = self._google.services, self.name(key)
-        return or_none("get the service", lambda: client.get_service(name=name, retry=None, timeout=TIMEOUT))
+        return or_none(
+            "get the service", lambda: client.get_service(name=name, retry=None, timeout=self._google.timeout)
+        )
 
     def revision(self, key: str, revision: str) -> run_v2.Revision | None:
         """Return a revision by its short name, None if there is none."""
         client, name = self._google.revisions, f"{self.name(key)}/revisions/{revision}"
-        return or_none("get the revision", lambda: client.get_revision(name=name, retry=None, timeout=TIMEOUT))
+        return or_none(
+            "get the revision", lambda: client.get_revision(name=name, retry=None, timeout=self._google.timeout)
+        )
 
     def create(self, key: str, service: run_v2.Service) -> None:
         """Create a service."""
@@ -74,7 +78,7 @@ class Services:
         change(
             "create the service",
             lambda: client.create_service(
-                parent=parent, service=service, service_id=service_id, retry=None, timeout=TIMEOUT
+                parent=parent, service=service, service_id=service_id, retry=None, timeout=self._google.timeout
             ),
         )
 
@@ -103,7 +107,10 @@ class Services:
     def _send(self, update: run_v2.Service, paths: Sequence[str]) -> None:
         request = run_v2.UpdateServiceRequest(service=update, update_mask=field_mask_pb2.FieldMask(paths=list(paths)))
         client = self._google.services
-        change("update the service", lambda: client.update_service(request=request, retry=None, timeout=TIMEOUT))
+        change(
+            "update the service",
+            lambda: client.update_service(request=request, retry=None, timeout=self._google.timeout),
+        )
 
     def public(self, key: str, service: run_v2.Service) -> bool:
         """Whether anyone may call a service."""
@@ -116,7 +123,7 @@ class Services:
         request = iam_policy_pb2.SetIamPolicyRequest(resource=resource, policy=policy)
         change(
             "set who may call the service",
-            lambda: client.set_iam_policy(request=request, retry=None, timeout=TIMEOUT),
+            lambda: client.set_iam_policy(request=request, retry=None, timeout=self._google.timeout),
         )
 
     def _policy(self, key: str) -> policy_pb2.Policy:
@@ -124,7 +131,7 @@ class Services:
         request = iam_policy_pb2.GetIamPolicyRequest(resource=resource)
         policy: policy_pb2.Policy = read(
             "read who may call the service",
-            lambda: client.get_iam_policy(request=request, retry=None, timeout=TIMEOUT),
+            lambda: client.get_iam_policy(request=request, retry=None, timeout=self._google.timeout),
         )
         return policy
 
@@ -161,7 +168,7 @@ class Services:
         if not images or "@" in images[0]:
             return images[0].partition("@")[2] if images else ""
         url = f"{self._google.endpoints.run}/v2/{revision.name}"
-        body = read("get the revision", lambda: check(self._google.http.get(url, timeout=TIMEOUT)))
+        body = read("get the revision", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
         digests = [str(status.get("imageDigest", "")) for status in body.get("containerStatuses", [])]
         return next((digest.rpartition("@")[2] for digest in digests if "sha256:" in digest), "")
 
