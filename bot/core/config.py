@@ -371,11 +371,12 @@ class Watch(Model):
         "suggest", description="What more errors mean: the way back, or a word in the comment."
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
+        0.99, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
     )
-    rise: float = Field(
-        1.0, gt=0.0, description="The least rise that matters, in error lines a minute above what was usual."
+    factor: float = Field(
+        2.0, ge=1.0, description="How many times as fast error lines must come, at least, for it to matter."
     )
+    fewest: int = Field(5, ge=1, description="Fewer new error lines than these are never an alarm.")
 
 
 def _watch(value: Any) -> Any:

@@ -144,14 +144,6 @@ def _manual(entry: HelpEntry) -> list[str]:
     ]
 
 
-def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str, marker: str) -> str:
-    """Return what a release or rollback would do, step by step. ``steps`` are titles in the order of the plan."""
-    where = f"{code(short(sha))} {'to' if verb == 'deploy' else 'back on'} **{cell(environment)}**"
-    listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
-    do = code(f"/{verb} {environment}")
-    return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])
-
-
 def unlocked_comment(environment: str, hold: Lock | None, *, marker: str) -> str:
     """Return that pushes release an environment again. ``hold``: the one that was lifted, None if there was none."""
     where = f"**{cell(environment)}**"
