@@ -41,7 +41,7 @@ def cause(ended: Ended) -> str:
 
 
 def warnings(ended: Ended) -> tuple[str, ...]:
-    """Return what went on in spite of a check that did not pass: what the log showed where that is only a suggestion."""
+    """Return what the log of what serves has shown, where that is only a suggestion to go back."""
     return tuple(
         f"{step.title}: {check.found}"
         for step in ended.results

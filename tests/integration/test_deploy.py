@@ -11,6 +11,7 @@ import pytest
 from bot.core.canary import Observed
 from bot.core.facts import CheckState
 from bot.core.outcome import Decision, Reason
+from bot.core.serving import ServiceState
 from bot.errors import UpstreamError
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
@@ -274,12 +275,17 @@ def staged(world: Any) -> Any:
 
 
 def test_a_first_release_has_nothing_to_be_compared_with(staged: Any) -> None:
+    staged.github.files[".github/slipway.yml", "main"] += "  fresh: {target: gcp}\n"
+    for name in staged.target.live:
+        staged.target.live[name] = ServiceState(service=name, exists=False)
+    assert staged.say("/deploy fresh").reason is Reason.RELEASED
     assert ("apply", "shift") in staged.mutations()
     assert ("apply", "shift-10") not in staged.mutations()
 
 
 def test_stages_pass_one_after_the_other(staged: Any) -> None:
-    staged.released(7)
+    staged.pull(7)
+    assert staged.say("/deploy staging").reason is Reason.RELEASED
     assert ("apply", "shift-10") in staged.mutations()
     assert staged.target.serves() == {SEVEN}
     assert "Compare web at 10 %" in staged.shown
