@@ -309,9 +309,11 @@ class Canary(Model):
     )
     stage_time: Duration = Field(300.0, description="How long a stage is watched at least.")
     deadline: Duration = Field(
-        1800.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
+        1200.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
     )
-    look_every: Duration = Field(30.0, description="Time between two looks.")
+    look_every: Duration = Field(
+        60.0, description="Time between two looks. Each has its share of the false alarms, so more are not better."
+    )
     source: Literal["monitoring", "probes"] = Field(
         "monitoring",
         description="`monitoring`: what users' requests got, by Cloud Monitoring. `probes`: requests of the bot's own "
