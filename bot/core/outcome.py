@@ -292,7 +292,7 @@ class EnvironmentStatus:
     lock: str = ""
     history: tuple[str, ...] = ()
     url: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,7 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
         table.append(
             row(code_link(one.environment, one.url), _serving(one), _since(one, now), _health(one), lock, squares)
         )
-    notes = [f"- **{cell(one.environment)}**: {prose(one.note)}" for one in rows if one.note]
+    notes = [f"- **{cell(one.environment)}**: {prose(note)}" for one in rows for note in one.notes]
     heading = f"{marker}\n### Environments · {clock(now)} UTC"
     return paragraphs([heading, "\n".join(table), "\n".join(notes)])
 

@@ -51,11 +51,11 @@ def test_a_stage_that_cannot_be_decided_is_refused(make_environment: Make, rate:
 
 def test_or_it_is_left_out(make_environment: Make) -> None:
     environment = make_environment(web=CANARY % ", too_little_traffic: skip")
-    found = decidable(environment, {"web": Rate(requests=5.0, errors=0.005)}, serving("web"))
+    found = decidable(environment, {"web": Rate(requests=8.0, errors=0.005)}, serving("web"))
     assert strategies(found) == [(25,), None]
     assert isinstance(found, Decidable)
     (note,) = found.notes
-    assert note.startswith("web at 1 %: 5 requests a second would need")
+    assert note.startswith("web at 1 %: 8 requests a second would need")
     assert note.endswith("and there are 27 min")
 
 
