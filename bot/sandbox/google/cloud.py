@@ -41,7 +41,7 @@ class GoogleCloud:
         anonymous: bool = False,
     ) -> None:
         self.project, self.region, self.runtime = project, region, runtime
-        self.images = ImageStore(root / "images")
+        self.images = ImageStore(root / "images", clock=clock)
         self.authority = TokenAuthority(clock=clock)
         asked = None if anonymous else self.authority.authenticate
         self.logging = Logging(authenticate=asked, clock=clock)

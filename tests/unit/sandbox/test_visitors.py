@@ -76,7 +76,12 @@ def test_nobody_visits_after_the_end_and_who_is_inside_is_waited_for(shop: Shop)
     shop.hold.clear()
     visitors = Visitors(shop.url, per_second=100).start()
     assert shop.inside.wait(5)
-    opens = threading.Thread(target=lambda: visitors._stopped.wait(5) and shop.hold.set())
+
+    def open_when_stopping() -> None:
+        visitors._stopped.wait(5)
+        shop.hold.set()
+
+    opens = threading.Thread(target=open_when_stopping)
     opens.start()
     ended = visitors.stop()
     opens.join()

@@ -23,15 +23,23 @@ def document(name: str) -> Any:
     return json.loads((folder / f"{name}.json").read_text())
 
 
-def method_of(name: str, call: Call) -> Any:
+@cache
+def methods(name: str) -> list[Any]:
+    """Custom methods first: a resource's own name may hold a colon too (web@sha256:…)."""
+    found: list[Any] = []
     pending = [document(name)]
     while pending:
         resource = pending.pop()
         pending.extend(resource.get("resources", {}).values())
-        for method in resource.get("methods", {}).values():
-            pattern = re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(f"/{method['flatPath']}"))
-            if method["httpMethod"] == call.method and re.fullmatch(pattern, call.path):
-                return method
+        found.extend(resource.get("methods", {}).values())
+    return sorted(found, key=lambda method: ":" not in method["flatPath"])
+
+
+def method_of(name: str, call: Call) -> Any:
+    for method in methods(name):
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(f"/{method['flatPath']}"))
+        if method["httpMethod"] == call.method and re.fullmatch(pattern, call.path):
+            return method
     return None
 
 
