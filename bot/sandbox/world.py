@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bot.sandbox.console import Console
 from bot.sandbox.github import GitHub, Repository, Run
 from bot.sandbox.google.cloud import PROVIDER, GoogleCloud
 from bot.sandbox.heroku import Heroku
@@ -61,6 +62,7 @@ class World:
     def __enter__(self) -> Self:
         self.github = GitHub(self.root / "github", clock=self.clock)
         self.cloud = GoogleCloud(self.root / "google", self.runtime, clock=self.clock)
+        self.console = Console(self.cloud)
         self.heroku = Heroku(self.root / "heroku", self.runtime, clock=self.clock)
         self.services = {"github": self.github, **self.cloud.services, "heroku": self.heroku}
         self.github.start()
