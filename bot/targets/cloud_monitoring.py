@@ -29,8 +29,10 @@ _WHAT = "read the request metrics"
 def traffic(google: Google, service: str, region: str, *, since: float, until: float) -> dict[str, Observed]:
     """Return what the requests to a service got between two times (Unix time), by its revisions' short names.
 
-    An error is an answer of class 5xx. Two calls at once. Raises UpstreamError (or a subclass).
+    An error is an answer of class 5xx. Whole minutes up to ``until``, for Monitoring aligns to no less; a stretch of
+    less than a minute counts as one. Two calls at once. Raises UpstreamError (or a subclass).
     """
+    since = until - max(1.0, (until - since) // _ALIGNED) * _ALIGNED
     counts, latencies = together(
         lambda query: list(_series(google, service, region, *query, since=since, until=until)),
         ((_COUNT, (_REVISION, _CLASS)), (_LATENCY, (_REVISION,))),
