@@ -379,6 +379,8 @@ class Watch(Model):
         2.0, ge=1.0, description="How many times as fast error lines must come, at least, for it to matter."
     )
     fewest: int = Field(5, ge=1, description="Fewer new error lines than these are never an alarm.")
+    look_every: Duration = Field(30.0, description="Time between two looks.")
+    delay: Delay = Field(15.0, description="How long a line may take to arrive. A look goes no closer to the present.")
 
 
 def _watch(value: Any) -> Any:

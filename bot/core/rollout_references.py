@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from bot.core.config import Canary, CloudRunTarget, Config, EnvironmentConfig, JobConfig, ServiceConfig, Strategy
+from bot.core.config import Canary, CloudRunTarget, Config, EnvironmentConfig, JobConfig, ServiceConfig, Strategy, Watch
 from bot.core.placeholders import PATTERN
 from bot.core.words import listed, nearest, there_is
 
@@ -24,7 +24,11 @@ def target_rollout(config: Config, name: str, target: CloudRunTarget) -> Problem
     special = (region for environment in config.environments.values() for region in environment.region or ())
     regions = tuple(dict.fromkeys((*target.region, *special)))
     at: Path = ("targets", name)
-    problems = _regions((*at, "region"), target.region) + _strategy((*at, "strategy"), target.strategy, target)
+    problems = (
+        _regions((*at, "region"), target.region)
+        + _watch((*at, "watch"), target.watch)
+        + _strategy((*at, "strategy"), target.strategy, target)
+    )
     for place, entry in enumerate(target.order):
         known = (*target.services, *target.jobs, *_ALSO_IN_ORDER)
         if entry not in known:
@@ -42,7 +46,7 @@ def target_rollout(config: Config, name: str, target: CloudRunTarget) -> Problem
 def environment_rollout(config: Config, name: str, environment: EnvironmentConfig, target: CloudRunTarget) -> Problems:
     """Return what is impossible in an environment on Cloud Run."""
     at: Path = ("environments", name)
-    problems = _regions((*at, "region"), environment.region or ())
+    problems = _regions((*at, "region"), environment.region or ()) + _watch((*at, "watch"), environment.watch)
     problems += _strategy((*at, "strategy"), environment.strategy, target)
     for key, service in environment.services.items():
         problems += _strategy((*at, "services", key, "strategy"), service.strategy, target)
@@ -56,6 +60,12 @@ def environment_rollout(config: Config, name: str, environment: EnvironmentConfi
 def _regions(at: Path, regions: Iterable[str]) -> Problems:
     names = list(regions)
     return [(at, f"`{region}` stands here twice") for region in dict.fromkeys(names) if names.count(region) > 1]
+
+
+def _watch(at: Path, watch: Watch | None) -> Problems:
+    if watch is None or watch.time > watch.delay:
+        return []
+    return [((*at, "time"), "is over before a line has had its `delay` to arrive")]
 
 
 def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Problems:

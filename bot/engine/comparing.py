@@ -21,8 +21,6 @@ from bot.engine.clock import Clock
 from bot.engine.verification import Answer, Prober
 from bot.errors import CancelledError, UpstreamError
 
-WATCH_EVERY = 30.0  # seconds between two looks at the error log
-LOG_DELAY = 15.0  # seconds that lines may take to arrive
 LOG_BEFORE = 3600.0  # seconds of the version before that the watch is held against
 _PATIENCE = 1.0  # seconds between two looks at the wish to stop
 _PROBE_TIMEOUT = 10.0  # seconds
@@ -107,11 +105,13 @@ class Comparer:
         started, rule = self._clock.now(), step.watch
         usual = self._lines(step, {name: _before(known, name) for name in step.services}, began - LOG_BEFORE, began)
         ours = {name: (_revision(known, name),) for name in step.services}
-        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / WATCH_EVERY)
+        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / rule.look_every)
         while True:
-            self._until(self._clock.now() + WATCH_EVERY, _PATIENCE, lambda: None)
+            self._until(self._clock.now() + rule.look_every, _PATIENCE, lambda: None)
             elapsed = self._clock.now() - started
-            seen = elapsed - LOG_DELAY
+            seen = elapsed - rule.delay
+            if seen <= 0:
+                continue
             counts = self._lines(step, ours, started, started + seen)
             rises = {
                 name: canary.rate_rose(

@@ -128,7 +128,7 @@ def everywhere(play: Play) -> list[str]:
 
 def _watched(then: str) -> Callable[[Play], None]:
     def act(play: Play) -> None:
-        target(play, f"watch: {{time: 45s, then: {then}, fewest: 3}}")
+        target(play, f"watch: {{time: 8s, then: {then}, fewest: 3, look_every: 2s, delay: 1s}}")
         play.release_main()
         play.pull_request("failing_pages")
         with visited(play):

@@ -39,6 +39,7 @@ CANARY = "strategy: {type: canary"
         ({"web": "{regions: [elsewhere]}"}, "targets.gcp.services.web.regions: there is no region `elsewhere`; there is `r`"),
         ({"web": "{name: a-name-that-is-much-too-long-for-a-tag-beside}", "production": "project: q"}, "targets.gcp.services.web: `a-name-that-is-much-too-long-for-a-tag-beside` has 45 characters; at most 35 leave room for a tag and a revision's name"),
         ({"web": "{name: 'a-name-that-is-much-too-long-${vars.X}'}", "production": "project: q"}, None),
+        ({"target": "watch: 10s"}, "targets.gcp.watch.time: is over before a line has had its `delay` to arrive"),
         ({"target": "watch: {time: 5m, then: rolback}"}, "targets.gcp.watch.then: should be `rollback` or `suggest`, not `rolback`"),
     ],
 )  # fmt: skip
