@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -49,6 +49,16 @@ def of_revision(service: str, revision: str) -> str:
         f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
         f' AND resource.labels.revision_name="{revision}"'
     )
+
+
+def errors_of(types: Iterable[str], revisions: Iterable[str]) -> str:
+    """Return the filter for the errors of revisions, whose monitored resources are of the types."""
+    return f"resource.type=({_any(types)}) AND resource.labels.revision_name=({_any(revisions)}) AND severity>=ERROR"
+
+
+def _any(words: Iterable[str]) -> str:
+    """Return a disjunction of values (Logging query language, "Boolean operators")."""
+    return " OR ".join(f'"{word}"' for word in sorted(words))
 
 
 def diagnose(google: Google, filter_: str) -> Diagnosis:
