@@ -116,7 +116,7 @@ def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Maske
     from bot.engine.clock import RealClock
     from bot.engine.early import ask_early
     from bot.github import api
-    from bot.github.retry import Waiting
+    from bot.github.retry import Policy, Waiting
 
     clock = RealClock()
     _listen(clock)
@@ -125,7 +125,8 @@ def _outcome(settings: Settings, event: Event, gatherer: Gatherer, masker: Maske
         repository=settings.repository,
         api_url=settings.api_url,
         graphql_url=settings.graphql_url,
-        waiting=Waiting(stop=clock.stopped),
+        waiting=Waiting(stop=clock.stopped, policy=Policy(total=2 * settings.call_timeout)),
+        timeout=settings.call_timeout,
     )
     ask_early(gatherer, github, event, config_path=settings.config_path)
 
@@ -148,7 +149,12 @@ def _context(
 
     def identity(audience: str) -> str:
         # Not told to the masker: it knows a JSON Web Token by its shape, and learning one of this length costs 0.2 s.
-        return oidc.token(audience, request_url=settings.oidc_url, request_token=settings.oidc_token)
+        return oidc.token(
+            audience,
+            request_url=settings.oidc_url,
+            request_token=settings.oidc_token,
+            timeout=settings.call_timeout,
+        )
 
     def log(event: str, **values: object) -> None:
         gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id).result().info(
@@ -167,6 +173,7 @@ def _context(
             environ=os.environ,
             oidc=tokens if settings.oidc_url else None,
             sleep=clock.pause,
+            timeout=settings.call_timeout,
         )
         gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id)
         targets.prepare(target)
@@ -179,7 +186,7 @@ def _context(
         github=github,
         final=github.uninterrupted(),
         connect=connect,
-        probe=HttpProber(),
+        probe=HttpProber(connect=min(5.0, settings.call_timeout)),
         clock=clock,
         default_branch=event.default_branch,
         masker=masker,

@@ -18,6 +18,10 @@ from bot.errors import EventError, SettingsError
 
 Phase = Literal["all", "command", "release"]
 MAX_EVENT = 32 << 20  # bytes; GitHub cuts payloads at 25 MB
+# Seconds for one call. GitHub ends a request itself after 10 s (docs.github.com, "Troubleshooting the REST API",
+# "Timeouts"), so what is given up after 20 s has been given up there too.
+CALL_TIMEOUT = 20
+_LONGEST_CALL = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class Settings:
     variables: Mapping[str, str] = field(default_factory=dict)
     allowed_bots: frozenset[int] = frozenset()
     log_level: str = "info"
+    call_timeout: int = CALL_TIMEOUT
     output_path: Path | None = None
     summary_path: Path | None = None
     oidc_url: str = ""
@@ -84,6 +89,7 @@ class Settings:
             variables=_variables(environ.get("SLIPWAY_VARS", "")),
             allowed_bots=_numbers(environ, "SLIPWAY_ALLOWED_BOTS"),
             log_level=environ.get("SLIPWAY_LOG_LEVEL", "") or "info",
+            call_timeout=_call_timeout(environ, "SLIPWAY_CALL_TIMEOUT"),
             output_path=_path(environ, "GITHUB_OUTPUT"),
             summary_path=_path(environ, "GITHUB_STEP_SUMMARY"),
             oidc_url=environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", ""),
@@ -138,6 +144,13 @@ def _number(environ: Mapping[str, str], name: str, *, required: bool = False) ->
 def _is_number(word: str) -> bool:
     """Whether a word is an id of GitHub's: they fit 64 bits, and Python reads no longer ones for fear of their cost."""
     return word.isascii() and word.isdecimal() and len(word) <= 19
+
+
+def _call_timeout(environ: Mapping[str, str], name: str) -> int:
+    value = environ.get(name, "").strip() or str(CALL_TIMEOUT)
+    if _is_number(value) and 1 <= int(value) <= _LONGEST_CALL:  # whole seconds: PyGithub takes no others
+        return int(value)
+    raise SettingsError(f"{name} should be whole seconds from 1 to {_LONGEST_CALL}, not {value[:40]!r}.")
 
 
 def _numbers(environ: Mapping[str, str], name: str) -> frozenset[int]:

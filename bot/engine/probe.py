@@ -13,9 +13,13 @@ NO_URL = "this is no URL"
 
 
 class HttpProber:
-    """One request at a time per call; safe to call from several threads."""
+    """One request at a time per call; safe to call from several threads.
 
-    def __init__(self) -> None:
+    ``connect`` bounds connecting, in seconds; how long an answer may take is the check's own business.
+    """
+
+    def __init__(self, *, connect: float = 5.0) -> None:
+        self._connect = connect
         self._pool = urllib3.PoolManager(num_pools=8, maxsize=8, retries=False, headers={"User-Agent": "slipway"})
 
     def __call__(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
@@ -28,7 +32,7 @@ class HttpProber:
                 method,
                 url,
                 headers={"User-Agent": "slipway", **headers},
-                timeout=urllib3.Timeout(connect=min(5.0, timeout), read=timeout),
+                timeout=urllib3.Timeout(connect=min(self._connect, timeout), read=timeout),
                 redirect=False,
                 preload_content=False,
             )

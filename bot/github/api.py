@@ -41,8 +41,11 @@ def connect(
     api_url: str = "https://api.github.com",
     graphql_url: str = "https://api.github.com/graphql",
     waiting: Waiting | None = None,
+    timeout: int = 20,
 ) -> Api:
     """Make the adapter for ``repository`` (owner/name). Nothing is sent yet; an empty token means anonymous.
+
+    ``timeout`` bounds each wait for an answer, in seconds.
 
     Raises:
         SettingsError: an endpoint is neither https nor on loopback, or the repository is not owner/name.
@@ -53,6 +56,7 @@ def connect(
         api_url=api_url,
         graphql_url=graphql_url,
         waiting=waiting or Waiting(),
+        timeout=timeout,
     )
     return Api(transport)
 
@@ -190,7 +194,11 @@ class Api:
         """See the port. 2 calls (GitHub redirects). Chunks of at most 256 KiB."""
         url = f"{self._transport.api_url}{self._transport.repository}/tarball/{segment(sha)}"
         return archive.stream(
-            url, token=self._transport.token, waiting=self._transport.waiting, what=f"send the source of {sha}"
+            url,
+            token=self._transport.token,
+            waiting=self._transport.waiting,
+            what=f"send the source of {sha}",
+            timeout=self._transport.timeout,
         )
 
     # Evidence

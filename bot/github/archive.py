@@ -18,28 +18,28 @@ from bot.github.retry import Failed, Waiting, repeat
 from bot.github.transport import API_VERSION, USER_AGENT
 
 CHUNK_BYTES = 256 * 1024
-TIMEOUT_S = (10, 60)  # to connect; between two reads
 _HOPS = 5
 _GZIP = b"\x1f\x8b"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @contextmanager
-def stream(url: str, *, token: str, waiting: Waiting, what: str) -> Iterator[Iterator[bytes]]:
+def stream(url: str, *, token: str, waiting: Waiting, what: str, timeout: float = 20.0) -> Iterator[Iterator[bytes]]:
     """Open ``url`` (GitHub redirects it to a host of archives) and yield an iterator of chunks of gzip.
 
-    Opening is repeated like any read. A stream that breaks raises and is not resumed.
+    Opening is repeated like any read. A stream that breaks raises and is not resumed. ``timeout`` bounds each wait for
+    bytes, in seconds.
 
     Raises:
         UpstreamError: or the subclass that says more, here or while iterating.
     """
     with requests.Session() as session:
-        response = repeat(lambda: _open(session, url, token, what), waiting)
+        response = repeat(lambda: _open(session, url, token, what, timeout), waiting)
         with response:
             yield _chunks(response, what)
 
 
-def _open(session: requests.Session, url: str, token: str, what: str) -> requests.Response:
+def _open(session: requests.Session, url: str, token: str, what: str, timeout: float) -> requests.Response:
     """Follow redirects to the archive. Raises Failed.
 
     The addresses carry one-time tokens, so no message names one and no cause, which would, is kept.
@@ -51,7 +51,7 @@ def _open(session: requests.Session, url: str, token: str, what: str) -> request
             headers["Authorization"] = f"token {token}"
         try:
             response = session.get(
-                url, headers=headers, stream=True, timeout=TIMEOUT_S, allow_redirects=False, auth=_no_netrc
+                url, headers=headers, stream=True, timeout=timeout, allow_redirects=False, auth=_no_netrc
             )
         except ValueError:  # requests parses where a redirect leads even when it does not go there
             raise Failed(_error(what, "it redirects to an address that is no URL")) from None

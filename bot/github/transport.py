@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 API_VERSION = "2022-11-28"
 USER_AGENT = "slipway"
-TIMEOUT_S = 10
 PER_PAGE = 100
 THREADS = 16
 
@@ -78,8 +77,8 @@ class Answer:
 class Clients:
     """PyGithub clients for one origin, each used by one thread at a time."""
 
-    def __init__(self, base_url: str, token: str) -> None:
-        self._base_url = base_url
+    def __init__(self, base_url: str, token: str, timeout: int) -> None:
+        self._base_url, self._timeout = base_url, timeout
         self._auth = Auth.Token(token) if token else None
         self._idle: LifoQueue[Github] = LifoQueue()
 
@@ -92,7 +91,7 @@ class Clients:
             client = Github(
                 auth=self._auth,
                 base_url=self._base_url,
-                timeout=TIMEOUT_S,
+                timeout=self._timeout,
                 user_agent=USER_AGENT,
                 per_page=PER_PAGE,
                 retry=None,
@@ -117,9 +116,14 @@ class Clients:
 
 
 class Transport:
-    """Requests to one repository of one GitHub server. Safe to share between threads."""
+    """Requests to one repository of one GitHub server. Safe to share between threads.
 
-    def __init__(self, *, token: str, repository: str, api_url: str, graphql_url: str, waiting: Waiting) -> None:
+    ``timeout`` bounds connecting and each wait for an answer, in seconds.
+    """
+
+    def __init__(
+        self, *, token: str, repository: str, api_url: str, graphql_url: str, waiting: Waiting, timeout: int = 20
+    ) -> None:
         owner, _, name = repository.partition("/")
         if not owner or not name or "/" in name or {owner, name} & {".", ".."}:
             raise SettingsError(f"the repository has to be owner/name, not {repository!r}")
@@ -128,12 +132,13 @@ class Transport:
         self.api_url = endpoint(api_url, "GITHUB_API_URL")
         self.graphql_url = endpoint(graphql_url, "GITHUB_GRAPHQL_URL")
         self.waiting = waiting
+        self.timeout = timeout
         self.token = token
-        self._rest = Clients(self.api_url, token)
+        self._rest = Clients(self.api_url, token, timeout)
         # PyGithub derives the GraphQL address from the REST one and sends any URL to its own host: another host is
         # another client.
         same = origin(self.api_url) == origin(self.graphql_url)
-        self._graph = self._rest if same else Clients(_root(self.graphql_url), token)
+        self._graph = self._rest if same else Clients(_root(self.graphql_url), token, timeout)
 
     @property
     def repository(self) -> str:

@@ -21,21 +21,24 @@ def connect(
     environ: Mapping[str, str],
     oidc: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    timeout: float = 20.0,
 ) -> Target:
     """Return the adapter of a target. Makes no call yet.
 
     ``source`` streams the tarball of a sha, ``environ`` holds endpoints and credentials, ``oidc`` gives the run's
     OIDC token for an audience (None: the run has none). ``sleep`` waits some seconds inside a step; it raises
-    CancelledError to end the wait when the run was asked to stop. Raises SettingsError for an endpoint that is not
-    allowed.
+    CancelledError to end the wait when the run was asked to stop. ``timeout`` bounds one call, in seconds. Raises
+    SettingsError for an endpoint that is not allowed.
     """
     match spec:
         case CloudRunSpec():
             cloud_run = importlib.import_module("bot.targets.cloud_run")
-            target: Target = cloud_run.connect(spec, source=source, environ=environ, oidc=oidc, sleep=sleep)
+            target: Target = cloud_run.connect(
+                spec, source=source, environ=environ, oidc=oidc, sleep=sleep, timeout=timeout
+            )
         case HerokuSpec():
             heroku = importlib.import_module("bot.targets.heroku")
-            target = heroku.connect(spec, source=source, environ=environ, oidc=oidc, sleep=sleep)
+            target = heroku.connect(spec, source=source, environ=environ, oidc=oidc, sleep=sleep, timeout=timeout)
         case _:
             assert_never(spec)
     return target

@@ -14,7 +14,7 @@ from bot.core.target import Absent, Broken, Done, Known, Observation, Running, S
 from bot.errors import NotFoundError
 from bot.targets.cloud_build_request import build_request, find_filter, is_of_release
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, change, check, read
+from bot.targets.google_errors import change, check, read
 from bot.targets.source_upload import upload
 
 Status = cloudbuild_v1.Build.Status
@@ -40,7 +40,7 @@ class Builds:
         """Return a build by its full name (the regional path: neither project nor id may be given beside it)."""
         client = self._google.builds
         build: cloudbuild_v1.Build = read(
-            "get the build", lambda: client.get_build(request={"name": name}, retry=None, timeout=TIMEOUT)
+            "get the build", lambda: client.get_build(request={"name": name}, retry=None, timeout=self._google.timeout)
         )
         return build
 
@@ -50,7 +50,9 @@ class Builds:
         source = None if spec.build.repository else upload(self._google, spec, known.release.sha, self._source)
         request = {"parent": self._google.location, "build": build_request(spec, known.release, source)}
         client = self._google.builds
-        operation = change("start the build", lambda: client.create_build(request=request, retry=None, timeout=TIMEOUT))
+        operation = change(
+            "start the build", lambda: client.create_build(request=request, retry=None, timeout=self._google.timeout)
+        )
         build = operation.metadata.build if operation.metadata else cloudbuild_v1.Build()  # its tags find it as well
         return Running(handle=build.name, detail="queued", link=build.log_url)
 
@@ -60,7 +62,8 @@ class Builds:
         if build.status in _UNDER_WAY and is_of_release(build, known.release):
             client = self._google.builds
             change(
-                "cancel the build", lambda: client.cancel_build(request={"name": handle}, retry=None, timeout=TIMEOUT)
+                "cancel the build",
+                lambda: client.cancel_build(request={"name": handle}, retry=None, timeout=self._google.timeout),
             )
 
     def _find(self, known: Known) -> Observation:
@@ -81,7 +84,9 @@ class Builds:
         client = self._google.builds
 
         def call() -> list[cloudbuild_v1.Build]:
-            return list(islice(client.list_builds(request=request, retry=None, timeout=TIMEOUT), _LOOKED_AT))
+            return list(
+                islice(client.list_builds(request=request, retry=None, timeout=self._google.timeout), _LOOKED_AT)
+            )
 
         return read("list the builds", call)
 
@@ -125,7 +130,7 @@ class Builds:
         name = f"projects/{match['project']}/locations/{match['location']}/repositories/{match['repository']}"
         url = f"{self._google.endpoints.artifactregistry}/v1/{name}/dockerImages/{image}@{digest}"
         try:
-            read("look for the image", lambda: check(self._google.http.get(url, timeout=TIMEOUT)))
+            read("look for the image", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
         except NotFoundError:
             return False
         return True

@@ -37,10 +37,18 @@ def connect(
     oidc: Callable[[str], str] | None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    timeout: float = 20.0,
 ) -> CloudRun:
     """Return the adapter. Makes no call. Raises SettingsError for an endpoint that is not allowed."""
     google = Google(
-        project=spec.project, region=spec.region, auth=spec.auth, environ=environ, oidc=oidc, clock=clock, sleep=sleep
+        project=spec.project,
+        region=spec.region,
+        auth=spec.auth,
+        environ=environ,
+        oidc=oidc,
+        clock=clock,
+        sleep=sleep,
+        timeout=timeout,
     )
     return CloudRun(google, spec, source)
 

@@ -13,6 +13,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from google.oauth2 import id_token
 
 from bot.core.config import Auth
 from bot.errors import AuthError
-from bot.targets.google_errors import AUTH_HINT, TIMEOUT, check, read
+from bot.targets.google_errors import AUTH_HINT, check, read
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _EARLY = 300.0  # seconds before its expiry that an identity token is renewed
@@ -160,10 +161,13 @@ def _default() -> Any:
 
 
 class IdentityTokens:
-    """Identity tokens for private services, by audience, kept until shortly before they expire."""
+    """Identity tokens for private services, by audience, kept until shortly before they expire.
 
-    def __init__(self, login: Login, *, iam: str, clock: Callable[[], float]) -> None:
-        self._login, self._iam, self._clock = login, iam, clock
+    ``timeout`` bounds each call, in seconds.
+    """
+
+    def __init__(self, login: Login, *, iam: str, clock: Callable[[], float], timeout: float = 20.0) -> None:
+        self._login, self._iam, self._clock, self._timeout = login, iam, clock, timeout
         self._kept: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -184,10 +188,10 @@ class IdentityTokens:
             session = AuthorizedSession(self._login.minter)
             url = f"{self._iam}/v1/projects/-/serviceAccounts/{self._login.email}:generateIdToken"
             body = {"audience": audience, "includeEmail": True}
-            return str(check(session.post(url, json=body, timeout=TIMEOUT))["token"])
+            return str(check(session.post(url, json=body, timeout=self._timeout))["token"])
         if isinstance(self._login.access, Federated):
             raise AuthError(
                 "A federated identity alone cannot call a private service: it has no identity tokens.",
                 hint="Set `auth.service_account` of the target.",
             )
-        return str(id_token.fetch_id_token(Request(), audience))
+        return str(id_token.fetch_id_token(partial(Request(), timeout=self._timeout), audience))

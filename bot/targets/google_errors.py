@@ -24,7 +24,6 @@ from bot.errors import AuthError, ConflictError, ForbiddenError, NotFoundError, 
 
 T = TypeVar("T")
 
-TIMEOUT = 20.0  # seconds for one call
 ATTEMPTS = 4
 LONGEST_WAIT = 60.0  # seconds of a Retry-After that is still waited for
 _REPEATED = frozenset({429, 500, 502, 503, 504})

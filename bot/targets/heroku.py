@@ -26,9 +26,10 @@ def connect(
     oidc: Callable[[str], str] | None = None,  # noqa: ARG001 - Heroku has no federation: its login is a key
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
+    timeout: float = 20.0,
 ) -> HerokuApp:
     """Return the adapter. Makes no call. Raises SettingsError for an endpoint that is not allowed."""
-    return HerokuApp(Platform(environ=environ, clock=clock, sleep=sleep), spec, source)
+    return HerokuApp(Platform(environ=environ, clock=clock, sleep=sleep, timeout=timeout), spec, source)
 
 
 class HerokuApp:

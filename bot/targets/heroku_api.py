@@ -35,8 +35,7 @@ from bot.errors import (
 T = TypeVar("T")
 
 API = "https://api.heroku.com"
-TIMEOUT = (10.0, 20.0)  # seconds to connect; between two reads
-_UPLOAD_TIMEOUT = (10.0, 60.0)
+_PARTS = 3.0  # how many times the time of another call the upload of a source may pause
 ATTEMPTS = 4
 _LONGEST_WAIT = 60.0  # seconds of a Retry-After that is still waited for
 _REPEATED = frozenset({429, 500, 502, 503, 504})
@@ -51,7 +50,8 @@ KEY_HINT = (
 class Platform:
     """The Platform API with one login. May be used from several threads.
 
-    ``sleep`` waits between looks at a log; it may raise to stop the wait.
+    ``sleep`` waits between looks at a log; it may raise to stop the wait. ``timeout`` bounds each wait for an answer.
+    Both are in seconds.
 
     Raises:
         SettingsError: ``HEROKU_API_URL`` is neither https nor on loopback.
@@ -63,11 +63,12 @@ class Platform:
         environ: Mapping[str, str],
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        timeout: float = 20.0,
     ) -> None:
         self.url = (environ.get("HEROKU_API_URL", "").strip() or API).rstrip("/")
         if not _https(self.url) and not _loopback(self.url):
             raise SettingsError("HEROKU_API_URL has to be an https URL.", hint="Plain http is for loopback only.")
-        self.clock, self.sleep = clock, sleep
+        self.clock, self.sleep, self._timeout = clock, sleep, timeout
         self._key = environ.get("HEROKU_API_KEY", "").strip()
 
     def get(self, operation: str, kind: type[T], *path: str) -> T:
@@ -116,7 +117,7 @@ class Platform:
         def call() -> None:
             file.seek(0)
             with self.plain.put(
-                url, data=file, timeout=_UPLOAD_TIMEOUT, auth=_anonymous, allow_redirects=False
+                url, data=file, timeout=_PARTS * self._timeout, auth=_anonymous, allow_redirects=False
             ) as answer:
                 if not 200 <= answer.status_code < 300:
                     raise requests.HTTPError(response=answer)
@@ -146,14 +147,14 @@ class Platform:
     @cached_property
     def plain(self) -> requests.Session:
         """A session without the API's login, for addresses that are secret by themselves."""
-        return _session()
+        return _session(self._timeout)
 
     @cached_property
     def _client(self) -> Any:
         """heroku3 logged in. Its own ``authenticate`` asks for the rate limit first, and swallows what that says."""
         if not self._key:
             raise AuthError("There is no API key for Heroku: the input `heroku-api-key` is empty.", hint=KEY_HINT)
-        session = _session()
+        session = _session(self._timeout)
         session.auth = ("", self._key)
         session.max_redirects = 0  # the API has none, and a key is not for other hosts
         session.hooks["response"].append(_raise)
@@ -169,15 +170,19 @@ class Platform:
 class _Adapter(HTTPAdapter):
     """Gives every request a timeout: heroku3 sets none."""
 
+    def __init__(self, timeout: float, **options: Any) -> None:
+        self._timeout = timeout
+        super().__init__(**options)
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = kwargs.get("timeout") or TIMEOUT
+        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
         return super().send(request, *args, **kwargs)
 
 
-def _session() -> requests.Session:
+def _session(timeout: float) -> requests.Session:
     session = requests.Session()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter(pool_maxsize=_CONNECTIONS))
+        session.mount(scheme, _Adapter(timeout, pool_maxsize=_CONNECTIONS))
     session.headers["User-Agent"] = "slipway"
     return session
 

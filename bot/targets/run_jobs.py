@@ -11,7 +11,7 @@ from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Known, Observation, ReleaseId, Running
 from bot.errors import UpstreamError
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, change, or_none, read
+from bot.targets.google_errors import change, or_none, read
 from bot.targets.run_condition import failed, sentence, succeeded
 from bot.targets.run_template import RELEASE, STEP, Place, job_template, label
 from bot.targets.run_traffic import short
@@ -48,7 +48,7 @@ class Jobs:
         """
         self._reconcile(step, known)
         client, name = self._google.jobs, self._name(step.job)
-        operation = change("run the job", lambda: client.run_job(name=name, retry=None, timeout=TIMEOUT))
+        operation = change("run the job", lambda: client.run_job(name=name, retry=None, timeout=self._google.timeout))
         execution = operation.metadata or run_v2.Execution()  # without it, the labels find the execution
         return Running(handle=execution.name, detail="started", link=execution.log_uri)
 
@@ -57,23 +57,32 @@ class Jobs:
         execution = self._get(handle)
         if execution is not None and not execution.completion_time:
             client = self._google.executions
-            change("cancel the execution", lambda: client.cancel_execution(name=handle, retry=None, timeout=TIMEOUT))
+            change(
+                "cancel the execution",
+                lambda: client.cancel_execution(name=handle, retry=None, timeout=self._google.timeout),
+            )
 
     def _name(self, key: str) -> str:
         return f"{self._google.location}/jobs/{self._spec.job(key).name}"
 
     def _job(self, name: str) -> run_v2.Job | None:
-        return or_none("get the job", lambda: self._google.jobs.get_job(name=name, retry=None, timeout=TIMEOUT))
+        return or_none(
+            "get the job", lambda: self._google.jobs.get_job(name=name, retry=None, timeout=self._google.timeout)
+        )
 
     def _get(self, name: str) -> run_v2.Execution | None:
         client = self._google.executions
-        return or_none("get the execution", lambda: client.get_execution(name=name, retry=None, timeout=TIMEOUT))
+        return or_none(
+            "get the execution", lambda: client.get_execution(name=name, retry=None, timeout=self._google.timeout)
+        )
 
     def _find(self, step: RunJob, release: ReleaseId) -> run_v2.Execution | None:
         client, parent = self._google.executions, self._name(step.job)
 
         def call() -> list[run_v2.Execution]:
-            return list(islice(client.list_executions(parent=parent, retry=None, timeout=TIMEOUT), _LOOKED_AT))
+            return list(
+                islice(client.list_executions(parent=parent, retry=None, timeout=self._google.timeout), _LOOKED_AT)
+            )
 
         executions = or_none("list the executions", call) or []
         wanted = {RELEASE: release.key, STEP: label(step.id)}
@@ -98,12 +107,14 @@ class Jobs:
             parent = self._google.location
             change(
                 "create the job",
-                lambda: client.create_job(parent=parent, job=job, job_id=spec.name, retry=None, timeout=TIMEOUT),
+                lambda: client.create_job(
+                    parent=parent, job=job, job_id=spec.name, retry=None, timeout=self._google.timeout
+                ),
             )
         elif live.template != template:
             # A job's update has no mask (run.v2 jobs.patch): everything that is not sent would be reset.
             live.template = template
-            change("update the job", lambda: client.update_job(job=live, retry=None, timeout=TIMEOUT))
+            change("update the job", lambda: client.update_job(job=live, retry=None, timeout=self._google.timeout))
         self._await_ready(name)
 
     def _await_ready(self, name: str) -> None:
@@ -138,7 +149,9 @@ class Jobs:
         client = self._google.tasks
 
         def call() -> list[run_v2.Task]:
-            return list(islice(client.list_tasks(parent=execution.name, retry=None, timeout=TIMEOUT), _LOOKED_AT))
+            return list(
+                islice(client.list_tasks(parent=execution.name, retry=None, timeout=self._google.timeout), _LOOKED_AT)
+            )
 
         said = sentence(completed)
         try:

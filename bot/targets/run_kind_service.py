@@ -13,7 +13,7 @@ from bot.core.serving import TrafficShare
 from bot.core.target import ReleaseId
 from bot.targets import cloud_logging, run_access, run_service, run_traffic
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, change, or_none
+from bot.targets.google_errors import change, or_none
 from bot.targets.run_template import Place, service_template
 
 
@@ -28,7 +28,7 @@ class ServiceKind:
     def get(self, google: Google, name: str) -> run_v2.Service | None:
         """Return the service, None if there is none."""
         client = google.services
-        return or_none("get the service", lambda: client.get_service(name=name, retry=None, timeout=TIMEOUT))
+        return or_none("get the service", lambda: client.get_service(name=name, retry=None, timeout=google.timeout))
 
     def create(self, google: Google, parent: str, short_name: str, new: run_v2.Service) -> None:
         """Create the service."""
@@ -36,7 +36,7 @@ class ServiceKind:
         change(
             "create the service",
             lambda: client.create_service(
-                parent=parent, service=new, service_id=short_name, retry=None, timeout=TIMEOUT
+                parent=parent, service=new, service_id=short_name, retry=None, timeout=google.timeout
             ),
         )
 
@@ -44,7 +44,7 @@ class ServiceKind:
         """Send an update. Its etag guards it."""
         mask, client = field_mask_pb2.FieldMask(paths=list(paths)), google.services
         request = run_v2.UpdateServiceRequest(service=update, update_mask=mask)
-        change("update the service", lambda: client.update_service(request=request, retry=None, timeout=TIMEOUT))
+        change("update the service", lambda: client.update_service(request=request, retry=None, timeout=google.timeout))
 
     def public(self, google: Google, name: str, live: run_v2.Service) -> bool | None:
         """Whether anyone may call it."""

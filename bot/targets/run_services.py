@@ -16,7 +16,7 @@ from bot.core.target import Absent, Broken, Done, Observation, Running
 from bot.errors import ConflictError, NotFoundError
 from bot.targets import run_access
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, check, or_none, read
+from bot.targets.google_errors import check, or_none, read
 from bot.targets.parallel import together
 from bot.targets.run_kind import Kind
 from bot.targets.run_kind_service import ServiceKind
@@ -86,7 +86,9 @@ class Services:
     def revision(self, key: str, revision: str) -> run_v2.Revision | None:
         """Return a revision by its short name, None if there is none."""
         client, name = self._google.revisions, f"{self.name(key)}/revisions/{revision}"
-        return or_none("get the revision", lambda: client.get_revision(name=name, retry=None, timeout=TIMEOUT))
+        return or_none(
+            "get the revision", lambda: client.get_revision(name=name, retry=None, timeout=self._google.timeout)
+        )
 
     def create(self, key: str, new: Any) -> None:
         """Create a service."""
@@ -156,7 +158,7 @@ class Services:
         if not images or "@" in images[0]:
             return images[0].partition("@")[2] if images else ""
         url = f"{self._google.endpoints.run}/v2/{revision.name}"
-        body = read("get the revision", lambda: check(self._google.http.get(url, timeout=TIMEOUT)))
+        body = read("get the revision", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
         digests = [str(status.get("imageDigest", "")) for status in body.get("containerStatuses", [])]
         return next((digest.rpartition("@")[2] for digest in digests if "sha256:" in digest), "")
 

@@ -10,7 +10,7 @@ from bot.core.config import JobConfig, SecretRef, ServiceConfig
 from bot.core.spec import CloudRunSpec
 from bot.errors import ConfigError, UpstreamError
 from bot.targets.google import Google
-from bot.targets.google_errors import TIMEOUT, check, read
+from bot.targets.google_errors import check, read
 from bot.targets.parallel import together
 
 PIN = "pin"
@@ -54,7 +54,7 @@ def _newest(google: Google, name: str) -> str:
     full = name if _FULL.fullmatch(name) else f"projects/{google.project}/secrets/{name}"
     url = f"{google.endpoints.secretmanager}/v1/{full}/versions/latest"
     what = f"look up the secret {name}"
-    body = read(what, lambda: check(google.http.get(url, timeout=TIMEOUT)))
+    body = read(what, lambda: check(google.http.get(url, timeout=google.timeout)))
     number = str(body.get("name", "")).rpartition("/")[2]
     if not number.isdecimal():
         raise UpstreamError(f"Secret Manager gave no number for {name}.", service="Secret Manager", operation=what)

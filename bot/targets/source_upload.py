@@ -21,7 +21,7 @@ from bot.targets.google import Google
 from bot.targets.google_errors import change, read
 
 CHUNK = 2 << 20  # bytes of one part of the upload; a multiple of 256 KiB, as resumable uploads demand
-_TIMEOUT = 60.0  # seconds for one part
+_PARTS = 3.0  # how many times the time of another call one part may take
 _HEAD = 1 << 20  # bytes of archive in which the first file's header must come
 _FOLDER = "slipway-folder"
 _BLOCK = tarfile.BLOCKSIZE
@@ -32,7 +32,7 @@ def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Uplo
     """Have the source of a sha in Cloud Storage; an object that is there is used again. Raises UpstreamError."""
     name = f"source/{spec.repository.replace('/', '-')}-{sha}.tgz"
     bucket = google.storage.bucket(spec.source_bucket)
-    found = _found(bucket, name)
+    found = _found(google, bucket, name)
     if found is not None:
         return found
     with source(sha) as chunks:
@@ -45,7 +45,7 @@ def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Uplo
         except UpstreamError as error:
             if error.status != 412:
                 raise
-            raced = _found(bucket, name)  # another release of the same sha was faster
+            raced = _found(google, bucket, name)  # another release of the same sha was faster
             if raced is None:
                 raise
             return raced
@@ -55,7 +55,11 @@ def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Uplo
 def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
     from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - the client itself is imported late
 
-    options: dict[str, Any] = {"content_type": "application/gzip", "if_generation_match": 0, "timeout": _TIMEOUT}
+    options: dict[str, Any] = {
+        "content_type": "application/gzip",
+        "if_generation_match": 0,
+        "timeout": _PARTS * google.timeout,
+    }
     try:
         blob.upload_from_file(stream, **options)
     except DataCorruption as error:
@@ -65,7 +69,9 @@ def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
     except NotFound:
         # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
         # resumable upload is opened by a request without content.
-        google.storage.create_bucket(_new_bucket(google, blob.bucket.name), location=google.region, timeout=_TIMEOUT)
+        google.storage.create_bucket(
+            _new_bucket(google, blob.bucket.name), location=google.region, timeout=google.timeout
+        )
         blob.upload_from_file(stream, **options)
 
 
@@ -75,9 +81,9 @@ def _new_bucket(google: Google, name: str) -> Any:
     return bucket
 
 
-def _found(bucket: Any, name: str) -> Upload | None:
+def _found(google: Google, bucket: Any, name: str) -> Upload | None:
     """Return an object that an earlier release uploaded whole, None if there is none."""
-    blob = read("look for the source", lambda: bucket.get_blob(name, timeout=_TIMEOUT, retry=None))
+    blob = read("look for the source", lambda: bucket.get_blob(name, timeout=google.timeout, retry=None))
     folder = (blob.metadata or {}).get(_FOLDER) if blob is not None else None
     if blob is None or not folder:
         return None

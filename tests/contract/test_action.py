@@ -75,7 +75,7 @@ def test_what_the_action_sets_is_what_the_code_reads(action: dict[str, Any], roo
 
 def test_every_setting_of_ours_can_be_given(action: dict[str, Any], root: pathlib.Path) -> None:
     read = {name for name in names_read(root / "bot" / "settings.py") if name.startswith(("SLIPWAY_", "HEROKU_"))}
-    assert read - {"HEROKU_API_URL"} == set(steps(action)["act"]["env"]) - {"GITHUB_TOKEN"}
+    assert read - {"HEROKU_API_URL", "SLIPWAY_CALL_TIMEOUT"} == set(steps(action)["act"]["env"]) - {"GITHUB_TOKEN"}
 
 
 def test_defaults_are_those_of_the_settings(action: dict[str, Any]) -> None:

@@ -33,6 +33,17 @@ def test_what_is_not_said_has_a_default() -> None:
     assert (made.variables, made.allowed_bots, made.output_path) == ({}, frozenset(), None)
 
 
+@pytest.mark.parametrize(("said", "seconds"), [("", 20), (" 30 ", 30), ("1", 1), ("120", 120)])
+def test_a_call_takes_as_long_as_is_said(said: str, seconds: int) -> None:
+    assert settings(SLIPWAY_CALL_TIMEOUT=said).call_timeout == seconds
+
+
+@pytest.mark.parametrize("said", ["0", "121", "-1", "1.5", "nan", "inf", "1e1", "20s", "²", "9" * 400])
+def test_a_call_takes_neither_no_time_nor_for_ever(said: str) -> None:
+    with pytest.raises(SettingsError, match=r"SLIPWAY_CALL_TIMEOUT should be whole seconds from 1 to 120"):
+        settings(SLIPWAY_CALL_TIMEOUT=said)
+
+
 def test_what_is_said_is_taken() -> None:
     made = settings(
         GITHUB_RUN_ATTEMPT="3",

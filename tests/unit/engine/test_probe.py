@@ -142,6 +142,21 @@ def test_a_refused_connection_says_so(probe: Any) -> None:
     assert (answer.status, answer.error) == (0, "connection refused or host unknown")
 
 
+def test_connecting_takes_no_longer_than_is_said() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]  # the queue is full: the next one is not let in
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        answer = HttpProber(connect=0.2)("GET", f"http://127.0.0.1:{full.getsockname()[1]}/", {}, 30.0)
+        for one in waiting:
+            one.close()
+    assert (answer.status, answer.error) == (0, "timed out")
+    assert answer.seconds < 5.0
+
+
 def test_tls_to_a_server_without_it_says_so(server: Any, probe: Any) -> None:
     answer = probe("GET", server[0].replace("http:", "https:"), {}, 2.0)
     assert (answer.status, answer.error) == (0, "the TLS handshake failed")

@@ -38,7 +38,7 @@ def test_it_comes_in_chunks_and_the_token_stays_at_home(wire: Any, api: Api) -> 
     assert "Authorization" not in away.headers
     assert away.headers["Accept-Encoding"] == "identity"
     assert home.req_kwargs["stream"] is True
-    assert home.req_kwargs["timeout"] == (10, 60)
+    assert home.req_kwargs["timeout"] == 20.0
 
 
 def test_a_redirect_at_home_keeps_the_token(wire: Any, api: Api) -> None:

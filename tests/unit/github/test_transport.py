@@ -8,6 +8,7 @@ import requests
 import responses
 
 from bot.errors import ConflictError, ForbiddenError, NotFoundError, SettingsError, UpstreamError
+from bot.github.api import connect
 from bot.github.retry import Waiting
 from bot.github.transport import Clients, GraphQL, Request, Transport, segment, together
 
@@ -24,7 +25,7 @@ def test_what_every_request_carries(wire: Any, transport: Transport) -> None:
     assert headers["X-GitHub-Api-Version"] == "2022-11-28"
     assert headers["Accept"] == "application/vnd.github+json"
     assert headers["User-Agent"] == "slipway"
-    assert wire.calls[0].request.req_kwargs["timeout"] == 10
+    assert wire.calls[0].request.req_kwargs["timeout"] == 20
 
 
 def test_without_a_token_none_is_sent(wire: Any, waiting: Waiting) -> None:
@@ -230,6 +231,18 @@ def test_graphql_without_data_is_malformed(wire: Any, transport: Transport, repl
         transport.graphql(QUERY)
 
 
+def test_each_call_takes_no_longer_than_is_said(wire: Any, waiting: Waiting) -> None:
+    wire.add("GET", "https://api.github.com:443/repos/acme/shop/pulls/1", json={})
+    wire.add("GET", f"https://api.github.com/repos/acme/shop/tarball/{'a' * 40}", body=b"\x1f\x8bx")
+    wire.graphql({"repository": {"id": "R", "ref": None}})
+    with connect(token="t", repository="acme/shop", waiting=waiting, timeout=3) as api:
+        api._transport.get("/pulls/1", what="read", needs="x")
+        api.lock("staging")
+        with api.tarball("a" * 40) as chunks:
+            assert list(chunks)
+    assert [call.request.req_kwargs["timeout"] for call in wire.calls] == [3] * 3
+
+
 def test_graphql_on_another_host_and_port(wire: Any, waiting: Waiting) -> None:
     wire.add("POST", "http://127.0.0.1:8081/other/graphql", json={"data": {"a": 1}})
     transport = Transport(
@@ -279,7 +292,7 @@ def test_unusable_settings(waiting: Waiting, over: Any, said: Any) -> None:
 
 
 def test_a_client_is_never_shared_and_warm_ones_are_used_again() -> None:
-    clients = Clients("https://api.github.com", "t")
+    clients = Clients("https://api.github.com", "t", 20)
     with clients.borrow() as one:
         with clients.borrow() as two:
             assert one is not two

@@ -7,10 +7,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bot.core.config import Auth
+from bot.core.config import Auth, ServiceConfig
 from bot.errors import AuthError, SettingsError, UpstreamError
 from bot.targets.google import Endpoints, Google, is_loopback
 from bot.targets.google_errors import read
+from bot.targets.run_services import Services
 
 PROVIDER = "projects/1/locations/global/workloadIdentityPools/github/providers/repo"
 EMAIL = "deployer@acme.iam.gserviceaccount.com"
@@ -21,7 +22,7 @@ NAME = SERVICE.removeprefix("/v2/")
 
 @pytest.fixture
 def make(wire: Any, environ: Any, tmp_path: Any) -> Any:
-    def make(auth: Any = None, oidc: Any = None, **over: Any) -> Any:
+    def make(auth: Any = None, oidc: Any = None, timeout: float = 20.0, **over: Any) -> Any:
         # No file of this machine's may count: the home is an empty folder.
         place = {"HOME": str(tmp_path), **environ, **over}
         return Google(
@@ -32,6 +33,7 @@ def make(wire: Any, environ: Any, tmp_path: Any) -> Any:
             oidc=oidc,
             clock=wire.clock,
             sleep=wire.sleep,
+            timeout=timeout,
         )
 
     return make
@@ -81,6 +83,19 @@ def test_the_runs_token_is_exchanged(make: Any, wire: Any, sts: Any, account: An
     if account:
         impersonation = wire.made("POST", ":generateAccessToken")[0]
         assert impersonation.headers["authorization"] == "Bearer federated"
+
+
+def test_each_call_takes_no_longer_than_is_said(make: Any, wire: Any, sts: Any, make_spec: Any) -> None:
+    wire.on("POST", "logging", "/v2/entries:list", {})
+    wire.on("GET", "run", f"{SERVICE.removesuffix('s')}shop-s", {"name": NAME})
+    google = make(Auth(workload_identity_provider=PROVIDER, service_account=EMAIL), lambda _: "t", timeout=1.5)
+    google.log_in()
+    list(google.logging.list_entries())
+    Services(google, make_spec(services={"s": ServiceConfig()})).get("s")
+    google.http.get(f"http://127.0.0.1:1/run{SERVICE}", timeout=google.timeout)
+    limits = [call.request.req_kwargs["timeout"] for call in wire.mock.calls]
+    assert len(limits) == 5
+    assert set(limits) == {1.5}
 
 
 def test_federation_without_a_token_names_the_permission(make: Any) -> None:

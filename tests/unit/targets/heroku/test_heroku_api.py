@@ -30,7 +30,7 @@ def test_a_call_says_who_and_which_version_and_has_a_timeout(
     (call,) = wire.calls  # no call for the rate limit first
     assert call.headers["Accept"].startswith("application/vnd.heroku+json; version=3")
     assert call.headers["Authorization"] == "Basic OmtleQ=="  # an empty name and the key
-    assert wire.mock.calls[0].request.req_kwargs["timeout"] == (10.0, 20.0)
+    assert wire.mock.calls[0].request.req_kwargs["timeout"] == 20.0
     assert capsys.readouterr() == ("", "")
 
 
