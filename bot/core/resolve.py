@@ -270,9 +270,9 @@ def _workloads(
     workloads: Mapping[str, Model] = getattr(target, kind)
     for key, workload in workloads.items():
         special = _declared(overrides[key]) if key in overrides else {}
-        layers = (defaults, general, _declared(workload), here, special)
+        layers = [defaults, general, _declared(workload), here, special]
         if getattr(workload, "kind", None) == "worker_pool":
-            layers = tuple(_without(layer, _NOT_OF_POOLS) for layer in layers)
+            layers = [_without(layer, _NOT_OF_POOLS) for layer in layers]
         yield key, _merge(*layers)
 
 
