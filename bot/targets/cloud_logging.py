@@ -51,6 +51,17 @@ def of_revision(service: str, revision: str) -> str:
     )
 
 
+def of_pool_revision(pool: str, revision: str, region: str) -> str:
+    """Return the filter for the log of a worker pool's revision (monitored resource ``cloud_run_worker_pool``).
+
+    gcloud (``run worker-pools revisions logs tail``) filters by the type, the revision's name and the location.
+    """
+    return (
+        f'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="{pool}"'
+        f' AND resource.labels.revision_name="{revision}" AND resource.labels.location="{region}"'
+    )
+
+
 def errors_of(types: Iterable[str], revisions: Iterable[str]) -> str:
     """Return the filter for the errors of revisions, whose monitored resources are of the types."""
     return f"resource.type=({_any(types)}) AND resource.labels.revision_name=({_any(revisions)}) AND severity>=ERROR"

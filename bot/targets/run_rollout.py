@@ -29,13 +29,12 @@ def observe(services: Services, step: Rollout, known: Known) -> Observation:
     if not succeeded(condition):
         return Running(handle=name, detail="starting", link=link)
     live = services.get(key)
-    match "missing" if live is None else kind.reach(live, name, known.release.tag):
-        case "there":
-            return Done(handle=name, link=link)
-        case "coming":
-            return Running(handle=name, detail="its address is being set up", link=link)
-        case "missing":
-            return Absent()
+    reach = "missing" if live is None else kind.reach(live, name, known.release.tag)
+    if reach == "there":
+        return Done(handle=name, link=link)
+    if reach == "coming":
+        return Running(handle=name, detail="its address is being set up", link=link)
+    return Absent()
 
 
 def _without_revision(live: R | None, name: str, link: str) -> Observation:

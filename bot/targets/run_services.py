@@ -19,13 +19,14 @@ from bot.targets.google import Google
 from bot.targets.google_errors import check, or_none, read
 from bot.targets.parallel import together
 from bot.targets.run_kind import Kind
+from bot.targets.run_kind_pool import PoolKind
 from bot.targets.run_kind_service import ServiceKind
 from bot.targets.run_traffic import short
 
 Prepare = Callable[[Any, Any], Sequence[str]]
 """Sets on the second resource what should differ from the first (the live one); returns the update mask's paths."""
 
-_KINDS: Mapping[str, Kind[Any]] = {"service": ServiceKind()}
+_KINDS: Mapping[str, Kind[Any]] = {"service": ServiceKind(), "worker_pool": PoolKind()}
 
 
 def overall(observations: Sequence[Observation], *, patient: bool = False) -> Observation:
