@@ -61,7 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "      service_account: ${vars.DEPLOYER_SA}",
     "Defaults": "targets:\n  gcp:\n    defaults: {port: 8080, memory: 512Mi, timeout: 60s}",
     "ServiceConfig": "targets:\n  gcp:\n    services:\n      web:\n        public: true\n        env: {APP_ROLE: web}\n"
-    "        scale: {min: 1, max: 4}\n      worker: {kind: worker_pool, command: [python, manage.py, work]}",
+    "        scale: {min: 1, max: 4}\n      shipper: {kind: worker_pool, command: [python, manage.py, work]}",
     "JobConfig": "targets:\n  gcp:\n    jobs:\n      migrate: {when: release, run: migrate --noinput, timeout: 5m}",
     "SecretRef": "targets:\n  gcp:\n    secrets:\n      DATABASE_URL: shop-database-url{suffix}\n"
     "      /secrets/.env: {name: shop-env, version: 7}",
