@@ -29,6 +29,7 @@ class Kind(Protocol[R]):
     shared: str  # "traffic": what revisions have shares of
     left: str  # how one is left that a failed release made
     log_type: str  # monitored resource of its revisions' logs
+    log_label: str  # what that resource has its short name under
 
     # -- calls ------------------------------------------------------------------------------------------------
     def get(self, google: Google, name: str) -> R | None:
@@ -107,8 +108,4 @@ class Kind(Protocol[R]):
 
     def console(self, region: str, short_name: str, page: str) -> str:
         """Return the path of its page in the Cloud Console."""
-        ...
-
-    def log_of(self, short_name: str, revision: str, region: str) -> str:
-        """Return the filter for a revision's log."""
         ...

@@ -11,7 +11,7 @@ from google.protobuf import field_mask_pb2
 from bot.core.config import ServiceConfig
 from bot.core.serving import TrafficShare
 from bot.core.target import ReleaseId
-from bot.targets import cloud_logging, run_pool
+from bot.targets import run_pool
 from bot.targets.google import Google
 from bot.targets.google_errors import change, or_none
 from bot.targets.run_template import Place, pool_template
@@ -21,9 +21,9 @@ class PoolKind:
     """The :class:`bot.targets.run_kind.Kind` of worker pools."""
 
     noun, collection = "worker pool", "workerPools"
-    moving, shared = "instances are moving", "instances"
+    moving, shared = "instances are moving", "instance split"
     left = "without instances"
-    log_type = "cloud_run_worker_pool"
+    log_type, log_label = "cloud_run_worker_pool", "worker_pool_name"
 
     def get(self, google: Google, name: str) -> run_v2.WorkerPool | None:
         """Return the worker pool, None if there is none."""
@@ -127,7 +127,3 @@ class PoolKind:
         """Return the path of its page in the Cloud Console. The names of the pages inside it are not documented."""
         del page
         return f"run/worker-pools/details/{region}/{short_name}"
-
-    def log_of(self, short_name: str, revision: str, region: str) -> str:
-        """Return the filter for a revision's log."""
-        return cloud_logging.of_pool_revision(short_name, revision, region)

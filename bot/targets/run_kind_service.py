@@ -11,7 +11,7 @@ from google.protobuf import field_mask_pb2
 from bot.core.config import ServiceConfig
 from bot.core.serving import TrafficShare
 from bot.core.target import ReleaseId
-from bot.targets import cloud_logging, run_access, run_service, run_traffic
+from bot.targets import run_access, run_service, run_traffic
 from bot.targets.google import Google
 from bot.targets.google_errors import change, or_none
 from bot.targets.run_template import Place, service_template
@@ -23,7 +23,7 @@ class ServiceKind:
     noun, collection = "service", "services"
     moving, shared = "traffic is moving", "traffic"
     left = "and private"
-    log_type = "cloud_run_revision"
+    log_type, log_label = "cloud_run_revision", "service_name"
 
     def get(self, google: Google, name: str) -> run_v2.Service | None:
         """Return the service, None if there is none."""
@@ -122,8 +122,3 @@ class ServiceKind:
     def console(self, region: str, short_name: str, page: str) -> str:
         """Return the path of its page in the Cloud Console."""
         return f"run/detail/{region}/{short_name}/{page}"
-
-    def log_of(self, short_name: str, revision: str, region: str) -> str:
-        """Return the filter for a revision's log."""
-        del region
-        return cloud_logging.of_revision(short_name, revision)

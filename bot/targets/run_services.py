@@ -15,6 +15,7 @@ from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Observation, Running
 from bot.errors import ConflictError, NotFoundError
 from bot.targets import run_access
+from bot.targets.cloud_logging import Origin
 from bot.targets.google import Google
 from bot.targets.google_errors import check, or_none, read
 from bot.targets.parallel import together
@@ -162,6 +163,11 @@ class Services:
         body = read("get the revision", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
         digests = [str(status.get("imageDigest", "")) for status in body.get("containerStatuses", [])]
         return next((digest.rpartition("@")[2] for digest in digests if "sha256:" in digest), "")
+
+    def origin(self, key: str) -> Origin:
+        """Return where a service's revisions log."""
+        kind, spec = self.kind(key), self.spec.service(key)
+        return Origin(type_=kind.log_type, label=kind.log_label, name=spec.name, region=spec.region)
 
     def console(self, key: str, page: str) -> str:
         """Return the address of a service's page in the Cloud Console."""

@@ -257,7 +257,9 @@ def test_somebody_elses_split_is_left_alone(world: World) -> None:
     container = {"image": f"{REPOSITORY}:one", "command": ["sleep", "60"]}
     other = {"revision": "shop-worker-theirs", "containers": [container]}
     world.by_hand({"template": other, "instanceSplits": [latest]}, "template,instanceSplits")
-    with pytest.raises(ConflictError, match=r"changed the instances of worker .* 100 % on shop-worker-theirs, not"):
+    with pytest.raises(
+        ConflictError, match=r"changed the instance split of worker .* 100 % on shop-worker-theirs, not"
+    ):
         target.apply(SHIFT, known)
     found = reach(target, back(before), known)
     assert isinstance(found, Broken)

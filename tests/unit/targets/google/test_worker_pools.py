@@ -282,7 +282,7 @@ def test_a_split_that_somebody_changed_meanwhile_is_left_alone(target: Any, know
     with pytest.raises(ConflictError) as caught:
         target.apply(SHIFT, found_working(known, TrafficShare(revision=OLD, percent=100)))
     assert str(caught.value).startswith(
-        "mallory@acme at 10:00:05 UTC changed the instances of worker while it was being released:"
+        "mallory@acme at 10:00:05 UTC changed the instance split of worker while it was being released:"
         f" 100 % on theirs, not 100 % on {OLD}."
     )
     assert not wire.made("PATCH", "shop-worker")
@@ -374,7 +374,7 @@ def test_somebody_elses_revision_is_not_taken_its_instances(target: Any, known: 
     started = found_working(known, TrafficShare(revision=OLD, percent=100))
     found = target.observe(restore(), started)
     assert found == Broken(
-        detail="Somebody changed the instances of worker: 100 % on theirs."
+        detail="Somebody changed the instance split of worker: 100 % on theirs."
         " That is not this release's, so it was left as it is."
     )
     target.apply(restore(), started)
@@ -442,7 +442,7 @@ def test_why_a_revision_failed_is_in_its_own_log(target: Any, known: Any, wire: 
         .body["filter"]
         .startswith(
             'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="shop-worker"'
-            f' AND resource.labels.revision_name="{NEW}" AND resource.labels.location="us-central1"'
+            f' AND resource.labels.location="us-central1" AND resource.labels.revision_name=("{NEW}")'
         )
     )
 
@@ -459,3 +459,57 @@ def test_errors_of_all_kinds_are_looked_for_together(make_target: Any, make_spec
             f' AND resource.labels.revision_name=("shop-web-0123456-zz" OR "{NEW}") AND severity>=ERROR'
         )
     )
+
+
+@pytest.mark.parametrize(("revisions", "expected"), [((OLD, NEW), 2), ((), 0)])
+def test_errors_of_a_pool_are_counted(target: Any, wire: Any, revisions: Any, expected: Any) -> None:
+    line = {"logName": "projects/acme/logs/x", "resource": {"type": "cloud_run_worker_pool", "labels": {}}}
+    entries = [{**line, "insertId": str(n), "severity": "ERROR", "textPayload": "x"} for n in range(2)]
+    wire.on("POST", "logging", "/v2/entries:list", {"entries": entries})
+    assert target.error_lines("worker", revisions, 0.0, 60.0) == expected
+    for call in wire.calls:
+        assert call.body["filter"].startswith(
+            'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="shop-worker"'
+            f' AND resource.labels.location="us-central1" AND resource.labels.revision_name=("{NEW}" OR "{OLD}")'
+            ' AND severity>=ERROR AND timestamp>="1970-01-01T00:00:00+00:00"'
+        )
+
+
+# What a release would change
+
+
+@pytest.fixture
+def told(wire: Any, known: Any, worker: Any) -> Any:
+    """Return what a dry run says of the pool."""
+
+    def told(target: Any, found: Any) -> Any:
+        worker(found)
+        wire.on("GET", "cloudbuild", "/v1/projects/acme/locations/us-central1/builds", {})
+        wire.on("GET", "artifactregistry", ".*", {}, judged=False)
+        changes = target.preview((), replace(known, artifact=None)).changes
+        assert {change.where for change in changes} == {"worker"}
+        assert {call.method for call in wire.calls} == {"GET"}
+        return {change.what: (change.before, change.after) for change in changes}
+
+    return told
+
+
+def test_a_dry_run_shows_what_would_change(make_pool_target: Any, told: Any) -> None:
+    target = make_pool_target(scale=Scale(max=2), memory="1Gi", service_account="w@acme", env={"A": "b"})
+    found = told(target, pool(OLD_WORKS))
+    assert found == {
+        "image": ("old", "will be built"),
+        "memory": ("", "1Gi"),
+        "service account": ("", "w@acme"),
+        "variable A": ("", "set"),
+        "instances": ("3", "2"),
+        "instance split": (f"100 % on {OLD}", "100 % on the new revision"),
+    }
+
+
+def test_a_dry_run_shows_a_pool_that_would_be_made(make_pool_target: Any, told: Any) -> None:
+    assert told(make_pool_target(command=("work",)), None) == {
+        "worker pool": ("", "shop-worker is made"),
+        "image": ("", "will be built"),
+        "command": ("", "work"),
+    }
