@@ -94,7 +94,8 @@ def _first(services: Services, kind: Kind[R], step: Rollout, known: Known, name:
     """Return a service that does not exist yet. Nobody uses it, so its settings are there from the start.
 
     It has the traffic at once, for targets must add up to 100; without public access nobody reaches it before the
-    traffic shifts. That a target may name the revision that the same request creates is an assumption.
+    traffic shifts. A worker pool works at once. That a share may name the revision that the same request creates is an
+    assumption.
     """
     new = kind.blank()
     new.template = _template(services, kind, step, known, name, None)

@@ -7,7 +7,7 @@ from bot.core.config import Scale, SecretRef, ServiceConfig
 from bot.core.plan import Restore, Rollout, Shift
 from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.spec import ServiceSpec
-from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Running
+from bot.core.target import Absent, Broken, Done, Running
 from bot.errors import ConflictError, NotFoundError
 from bot.targets.run_pool import STOPPED
 
@@ -395,121 +395,13 @@ def test_a_pool_that_the_release_made_is_stopped(
         assert call.body["annotations"] == {STOPPED: "3"}
 
 
-# What serves, and how it is reached
-
-
-def test_who_works_is_asked(target: Any, worker: Any, wire: Any) -> None:
-    secrets = {"env": [{"name": "KEY", "valueSource": {"secretKeyRef": {"secret": "key", "version": "7"}}}]}
-    worker(pool([split(NEW, 60), split(OLD, 40)]), revisions=revision(containers=[{"image": f"r@{DIGEST}", **secrets}]))
-    old = revision(name=OLD, labels={}, containers=[{"image": "repo:tag"}])
-    wire.on("GET", "run", f"{POOL}/revisions/{OLD}", {**old, "containerStatuses": [{"imageDigest": "repo@sha256:old"}]})
-    assert target.serving() == Serving(
-        services=(
-            ServiceState(
-                service="worker",
-                traffic=(TrafficShare(revision=NEW, percent=60), TrafficShare(revision=OLD, percent=40)),
-                digests={NEW: DIGEST, OLD: "sha256:old"},
-                labels={NEW: {"slipway-release": "zz"}, OLD: {}},
-                settings={"instances": 3, "stopped": 0},
-                secrets={"key": "7"},
-            ),
-        )
-    )
-
-
-def test_nobody_reaches_a_pool(target: Any, known: Any, worker: Any) -> None:
-    worker(pool(NEW_WORKS))
-    assert [target.endpoint("worker", phase, known) for phase in ("candidate", "live")] == ["", ""]
-    assert target.authorization("worker", "https://elsewhere") == {}
-    assert target.exposure("worker") == Exposure(public=False, ingress="none")
-
-
-def test_a_pool_that_is_not_there_is_not_exposed(target: Any, worker: Any) -> None:
-    worker(None)
-    with pytest.raises(NotFoundError, match="The worker pool shop-worker does not exist"):
-        target.exposure("worker")
-
-
-def test_why_a_revision_failed_is_in_its_own_log(target: Any, known: Any, wire: Any) -> None:
-    line = {"logName": "projects/acme/logs/x", "resource": {"type": "cloud_run_worker_pool", "labels": {}}}
-    said = {**line, "insertId": "1", "timestamp": "2026-01-01T00:00:00Z", "textPayload": "KeyError: 'TASK_QUEUE'"}
-    wire.on("POST", "logging", "/v2/entries:list", {"entries": [said]})
-    found = target.diagnose(ROLLOUT, known)
-    assert isinstance(found, Diagnosis)
-    assert found.error == "KeyError: 'TASK_QUEUE'"
-    assert (
-        wire.calls[0]
-        .body["filter"]
-        .startswith(
-            'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="shop-worker"'
-            f' AND resource.labels.location="us-central1" AND resource.labels.revision_name=("{NEW}")'
-        )
-    )
-
-
-def test_errors_of_all_kinds_are_looked_for_together(make_target: Any, make_spec: Any, known: Any, wire: Any) -> None:
-    wire.on("POST", "logging", "/v2/entries:list", {})
-    both = {"web": ServiceConfig(), "worker": ServiceConfig(kind="worker_pool")}
-    make_target(make_spec(services=both)).diagnose(SHIFT, known)
-    assert (
-        wire.calls[0]
-        .body["filter"]
-        .startswith(
-            'resource.type=("cloud_run_revision" OR "cloud_run_worker_pool")'
-            f' AND resource.labels.revision_name=("shop-web-0123456-zz" OR "{NEW}") AND severity>=ERROR'
-        )
-    )
-
-
-@pytest.mark.parametrize(("revisions", "expected"), [((OLD, NEW), 2), ((), 0)])
-def test_errors_of_a_pool_are_counted(target: Any, wire: Any, revisions: Any, expected: Any) -> None:
-    line = {"logName": "projects/acme/logs/x", "resource": {"type": "cloud_run_worker_pool", "labels": {}}}
-    entries = [{**line, "insertId": str(n), "severity": "ERROR", "textPayload": "x"} for n in range(2)]
-    wire.on("POST", "logging", "/v2/entries:list", {"entries": entries})
-    assert target.error_lines("worker", revisions, 0.0, 60.0) == expected
-    for call in wire.calls:
-        assert call.body["filter"].startswith(
-            'resource.type="cloud_run_worker_pool" AND resource.labels.worker_pool_name="shop-worker"'
-            f' AND resource.labels.location="us-central1" AND resource.labels.revision_name=("{NEW}" OR "{OLD}")'
-            ' AND severity>=ERROR AND timestamp>="1970-01-01T00:00:00+00:00"'
-        )
-
-
-# What a release would change
-
-
-@pytest.fixture
-def told(wire: Any, known: Any, worker: Any) -> Any:
-    """Return what a dry run says of the pool."""
-
-    def told(target: Any, found: Any) -> Any:
-        worker(found)
-        wire.on("GET", "cloudbuild", "/v1/projects/acme/locations/us-central1/builds", {})
-        wire.on("GET", "artifactregistry", ".*", {}, judged=False)
-        changes = target.preview((), replace(known, artifact=None)).changes
-        assert {change.where for change in changes} == {"worker"}
-        assert {call.method for call in wire.calls} == {"GET"}
-        return {change.what: (change.before, change.after) for change in changes}
-
-    return told
-
-
-def test_a_dry_run_shows_what_would_change(make_pool_target: Any, told: Any) -> None:
-    target = make_pool_target(scale=Scale(max=2), memory="1Gi", service_account="w@acme", env={"A": "b"})
-    found = told(target, pool(OLD_WORKS))
-    assert found == {
-        "image": ("old", "will be built"),
-        "memory": ("", "1Gi"),
-        "service account": ("", "w@acme"),
-        "variable A": ("", "set"),
-        "instances": ("3", "2"),
-        "instance split": (f"100 % on {OLD}", "100 % on the new revision"),
-    }
-
-
-def test_a_dry_run_shows_a_pool_that_would_be_made(make_pool_target: Any, told: Any) -> None:
-    assert told(make_pool_target(command=("work",)), None) == {
-        "worker pool": ("", "shop-worker is made"),
-        "image": ("", "will be built"),
-        "command": ("", "work"),
-    }
+def test_a_pool_that_was_stopped_is_stopped_again(target: Any, known: Any, worker: Any, wire: Any) -> None:
+    stopped = {"instances": 0, "stopped": 2}
+    started = found_working(known, TrafficShare(revision=OLD, percent=100), settings=stopped)
+    worker(pool(NEW_WORKS, instances=2))
+    assert isinstance(target.observe(restore(settings=stopped), started), Absent)
+    target.apply(restore(settings=stopped), started)
+    (call,) = wire.made("PATCH", "shop-worker")
+    assert call.query["updateMask"] == ["instanceSplits,scaling,annotations"]
+    assert call.body["scaling"] == {"manualInstanceCount": 0}
+    assert call.body["annotations"] == {STOPPED: "2"}
