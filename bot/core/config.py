@@ -408,7 +408,11 @@ class ServiceConfig(Workload):
     port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
     timeout: Duration | None = Field(None, description="Request timeout.")
     concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
-    scale: Scale | None = Field(None, description="Instances.")
+    scale: Scale | None = Field(
+        None,
+        description="Instances. A worker pool does not scale by itself: a release leaves its number of instances alone "
+        "within these bounds, and sets any other to the nearer one.",
+    )
     probe: Probes | None = Field(None, description="HTTP probes.")
     default_url: bool | None = Field(None, description="Whether the `run.app` URL is served.")
 

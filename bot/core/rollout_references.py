@@ -39,7 +39,8 @@ def target_rollout(config: Config, name: str, target: CloudRunTarget) -> Problem
         here: Path = (*at, "services", key)
         unknown = [region for region in service.regions or () if region not in regions]
         problems += [((*here, "regions"), no_such("region", region, regions)) for region in unknown]
-        problems += _strategy((*here, "strategy"), service.strategy, target) + _pool(here, service)
+        problems += _strategy((*here, "strategy"), service.strategy, target)
+        problems += _pool(here, service) if service.kind == "worker_pool" else []
     return problems
 
 
@@ -52,6 +53,8 @@ def environment_rollout(config: Config, name: str, environment: EnvironmentConfi
         problems += _strategy((*at, "services", key, "strategy"), service.strategy, target)
         if service.kind is not None and key in target.services and service.kind != target.services[key].kind:
             problems.append(((*at, "services", key, "kind"), "a service is of one kind in all environments"))
+        elif key in target.services and target.services[key].kind == "worker_pool":
+            problems += _pool((*at, "services", key), service)
     for key, service in target.services.items():
         problems += _name(config, name, target, key, service)
     return problems
@@ -86,8 +89,7 @@ def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Pr
 
 
 def _pool(at: Path, service: ServiceConfig) -> Problems:
-    if service.kind != "worker_pool":
-        return []
+    """Find what a worker pool cannot have."""
     problems: Problems = [
         ((*at, field), f"`{field}` is for requests, and a worker pool takes none")
         for field in _REQUESTS_ONLY
@@ -95,6 +97,8 @@ def _pool(at: Path, service: ServiceConfig) -> Problems:
     ]
     if isinstance(service.strategy, Canary):
         problems.append(((*at, "strategy"), "a worker pool takes no requests that stages could be judged by"))
+    if service.execution_env == "gen1":
+        problems.append(((*at, "execution_env"), "a worker pool always runs in the second generation"))
     return problems
 
 
