@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from bot.core.plan import Shift
 from bot.core.target import Known
 from bot.errors import ConflictError
 from bot.targets.run_kind import Kind, R
 from bot.targets.run_traffic import said, same_percents, staged
 
 
-def refuse_to_shift(kind: Kind[R], now: R, key: str, step: Shift, known: Known, revision: str) -> None:
-    """Raise ConflictError when the traffic is not as the release left it, or found it."""
+def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, percent: int) -> None:
+    """Raise ConflictError when the traffic is not as the release found it, with ``percent`` on its own revision."""
     start = known.start.service(key).traffic
     if not any(share.percent for share in start):
         return  # the service is the release's own
     serving = kind.shares(now)
-    expected = staged(serving, start, revision, known.release.tag, step.since.get(key, 0))
+    expected = staged(serving, start, revision, known.release.tag, percent)
     if not same_percents(serving, expected):
         what = f"the {kind.shared} of {key} while it was being released"
         raise ConflictError(
             f"{_who(now)} {what}: {said(serving)}, not {said(expected)}.",
             hint="See who did that and why. It was left as it is.",
             service="Cloud Run",
-            operation="shift traffic",
+            operation="change the traffic",
         )
 
 

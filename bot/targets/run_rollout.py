@@ -7,6 +7,7 @@ from typing import Any
 from bot.core.plan import Rollout
 from bot.core.target import Absent, Broken, Done, Known, Observation, Running
 from bot.errors import ConflictError, UpstreamError
+from bot.targets import foreign
 from bot.targets.run_condition import failed, ready, sentence, succeeded
 from bot.targets.run_kind import Kind, R
 from bot.targets.run_services import Services
@@ -58,10 +59,10 @@ def apply(services: Services, step: Rollout, known: Known) -> Running:
     if live is None:
         services.create(key, _first(services, kind, step, known, name))
         return Running(handle=name, detail="being created", link=services.console(key, "revisions"))
-    template = _template(services, kind, step, known, name, live)
 
     def with_template(now: R, update: R) -> list[str]:
-        update.template = template
+        foreign.refuse(kind, now, key, known, name, percent=0)
+        update.template = _template(services, kind, step, known, name, now)
         return ["template", *_share(now, update)]
 
     def _share(now: R, update: R) -> list[str]:

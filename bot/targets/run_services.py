@@ -99,8 +99,8 @@ class Services:
     def update(self, key: str, live: Any, prepare: Prepare) -> bool:
         """Change a service under its etag; False if there is nothing to change.
 
-        When somebody else changed it first, it is read again, and tried once more only if what serves is still what
-        was seen. Raises ConflictError otherwise.
+        When somebody else changed it first, it is read again and tried once more; ``prepare`` judges what it then is.
+        Raises ConflictError.
         """
         kind = self.kind(key)
         for last in (False, True):
@@ -112,7 +112,7 @@ class Services:
                 kind.send(self._google, update, paths)
             except ConflictError:
                 fresh = self.get(key)
-                if last or fresh is None or fresh.etag == live.etag or kind.shares(fresh) != kind.shares(live):
+                if last or fresh is None or fresh.etag == live.etag:
                     raise
                 live = fresh
             else:

@@ -81,7 +81,7 @@ def _shift(services: Services, key: str, step: Shift, known: Known) -> None:
         wanted = kind.declared(config, kind.settings(now)) if step.percent == 100 else {}
         paths = kind.reconcile(now, wanted, update)
         if not has_percent(kind.asked(now), name, step.percent):
-            foreign.refuse_to_shift(kind, now, key, step, known, name)
+            foreign.refuse(kind, now, key, known, name, percent=step.since.get(key, 0))
             start = known.start.service(key).traffic
             paths = [
                 *kind.allocate(update, staged(kind.shares(now), start, name, known.release.tag, step.percent)),

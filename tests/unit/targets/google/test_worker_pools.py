@@ -207,8 +207,9 @@ def test_somebody_elses_split_is_not_overwritten(
     target: Any, known: Any, worker: Any, wire: Any, api_error: Any
 ) -> None:
     worker(pool(OLD_WORKS), pool([split("theirs")], etag='"2"'), patch=[api_error(409, "ABORTED")])
-    with pytest.raises(ConflictError):
-        target.apply(ROLLOUT, known)
+    state = ServiceState(service="worker", traffic=(TrafficShare(revision=OLD, percent=100),))
+    with pytest.raises(ConflictError, match=r"Somebody changed .* of worker .*: 100 % on theirs"):
+        target.apply(ROLLOUT, replace(known, found=Serving(services=(state,))))
     assert len(wire.made("PATCH", "shop-worker")) == 1
 
 
