@@ -186,12 +186,20 @@ class Monitored:
 
 @dataclass(kw_only=True)
 class _Samples:
+    """What one version answered. ``seconds`` are of answers that succeeded: what fails at once would flatter it."""
+
     seconds: list[float] = field(default_factory=list)
     errors: int = 0
 
     def take(self, answer: Answer) -> None:
-        self.seconds.append(answer.seconds)
-        self.errors += answer.status == 0 or answer.status >= 500
+        if answer.status == 0 or answer.status >= 500:
+            self.errors += 1
+        else:
+            self.seconds.append(answer.seconds)
+
+    def observed(self) -> Observed:
+        latency = canary.observed(self.seconds).latency
+        return Observed(requests=len(self.seconds) + self.errors, errors=self.errors, latency=latency)
 
 
 class Probed:
@@ -223,10 +231,7 @@ class Probed:
 
     def observed(self) -> tuple[Observed, Observed]:
         """Return all samples."""
-        candidate, baseline = (
-            canary.observed(samples.seconds, errors=samples.errors) for samples in (self._candidate, self._baseline)
-        )
-        return candidate, baseline
+        return self._candidate.observed(), self._baseline.observed()
 
 
 def _revision(known: Known, service: str) -> str:

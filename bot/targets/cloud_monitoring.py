@@ -35,7 +35,7 @@ def traffic(google: Google, service: str, region: str, *, since: float, until: f
     since = until - max(1.0, (until - since) // _ALIGNED) * _ALIGNED
     counts, latencies = together(
         lambda query: list(_series(google, service, region, *query, since=since, until=until)),
-        ((_COUNT, (_REVISION, _CLASS)), (_LATENCY, (_REVISION,))),
+        ((_COUNT, (_REVISION, _CLASS)), (_LATENCY, (_REVISION, _CLASS))),
     )
     found: dict[str, Observed] = {}
     for series in counts:
@@ -43,6 +43,8 @@ def traffic(google: Google, service: str, region: str, *, since: float, until: f
         failed = number if _label(series, "metric", "response_code_class") == "5xx" else 0
         _add(found, series, Observed(requests=number, errors=failed))
     for series in latencies:
+        if _label(series, "metric", "response_code_class") == "5xx":
+            continue  # what fails at once would flatter a version
         for point in series["points"]:
             _add(found, series, Observed(latency=_buckets(point["value"].get("distributionValue", {}))))
     return found
