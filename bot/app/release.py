@@ -58,7 +58,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return resolved_at(context, config, request, other)
 
     if context.settings.phase == "command":
-        return _ready(request, sha)
+        return ready(request, sha)
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
@@ -72,7 +72,8 @@ NOT_A_PULL_REQUEST = Refusal(
 )
 
 
-def _ready(request: Request, sha: str) -> Outcome:
+def ready(request: Request, sha: str) -> Outcome:
+    """Return that the release job may go on."""
     name = request.command.environment
     return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
 
@@ -294,14 +295,7 @@ def _pins(context: Context, case: Case) -> Future[Mapping[str, str]]:
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
     if not case.previous_sha or case.previous_sha == case.sha:
         return given(None)
-    return context.gatherer.ask(_comparison, context, case.previous_sha, case.sha)
-
-
-def _comparison(context: Context, base: str, head: str) -> Comparison | None:
-    try:
-        return context.github.compare(base, head)
-    except SlipwayError:  # what ships is nice to know; the release does not hang on it
-        return None
+    return context.gatherer.ask(previewing.compare, context, case)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:
