@@ -91,7 +91,7 @@ class GitHub(Protocol):
         environment_url: str = "",
         log_url: str = "",
     ) -> None:
-        """Add a deployment status; repeated on failure (a second equal status does no harm). Cuts to 140 characters."""
+        """Add a deployment status, cut to 140 characters. A lost reply is looked up by its state and description."""
         ...
 
     def comment(self, number: int, body: str) -> CommentRef:
