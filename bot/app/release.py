@@ -351,9 +351,9 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
-    status = context.gatherer.ask(_close, context, deployment, state, endings.told(report), report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
-    comment_id, untold = _write_last(reporter, report, status, sign)
+    comment_id, untold = _write_last(context, reporter, report, deployment, state)
+    wait([sign])  # before the lock is released
     context.summary += untold
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
@@ -366,11 +366,13 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
 
 
 def _write_last(
-    reporter: Reporter, report: ReleaseReport, status: Future[None], sign: Future[None]
+    context: Context, reporter: Reporter, report: ReleaseReport, deployment: Deployment, state: str
 ) -> tuple[int, list[str]]:
-    """Write the last comment and await the last status; returns the comment's id and what could not be written.
+    """Write the last comment, then the last status; returns the comment's id and what could not be written.
 
-    A release that is live stays one, though GitHub may not be told; so it is said in the summary.
+    In this order: a deployment that is closed is not looked at again, so its comment has to be final by then, even if
+    the run dies in between. A release that is live stays one, though GitHub may not be told; so it is said in the
+    summary.
     """
     untold: list[str] = []
     comment_id = 0
@@ -379,11 +381,10 @@ def _write_last(
     except SlipwayError as error:
         untold.append(f"The last comment could not be written: {error.message}")
     finally:
-        wait([status, sign])  # before the lock is released, whatever happens
-    try:
-        status.result()
-    except SlipwayError as error:
-        untold.append(f"The deployment's last status could not be written: {error.message}")
+        try:
+            _close(context, deployment, state, endings.told(report), report.url)
+        except SlipwayError as error:
+            untold.append(f"The deployment's last status could not be written: {error.message}")
     return comment_id, untold
 
 

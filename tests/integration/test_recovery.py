@@ -102,6 +102,16 @@ def test_a_command_that_failed_may_be_run_again(world: Any) -> None:
     assert world.github.states() == ["failure", "success"]
 
 
+@pytest.mark.parametrize(("broken", "last"), [((), "is live on"), (("job-migrate",), "failed *Run migrate*")])
+def test_the_comment_is_final_before_the_deployment_is_closed(world: Any, broken: Any, last: str) -> None:
+    world.released(6)
+    world.target.broken.update(broken)
+    shown: list[str] = []
+    world.log.hooks["set_status"] = lambda: shown.append(world.shown)
+    world.say("/deploy staging")
+    assert last in shown[-1]
+
+
 # -- interrupted --------------------------------------------------------------------------------------------------
 def interrupted(world: Any, event: Any, at: str) -> None:
     """Have a run of an event that dies when it would apply a step: nothing after that is done or written."""
