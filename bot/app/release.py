@@ -49,6 +49,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
     if done is not None and done.succeeded:
+        _let_go(context, facts)
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
@@ -103,6 +104,14 @@ def _dry_run(
 def _ready(request: Request, sha: str) -> Outcome:
     name = request.command.environment
     return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
+
+
+def _let_go(context: Context, facts: Facts) -> None:
+    """Release the lock that an earlier attempt of this run left when it died right after its release was over."""
+    lock, run = facts.lock, context.settings.run
+    if lock is not None and lock.record is not None and lock.record.run_id == run.id:
+        with suppress(SlipwayError):  # the next command reaps it
+            context.final.release_lock(lock)
 
 
 def _already_done(request: Request, done: Entry) -> Outcome:

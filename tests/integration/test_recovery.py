@@ -93,6 +93,16 @@ def test_a_command_that_was_carried_out_is_not_carried_out_again(world: Any) -> 
     assert len(world.github.thread(7)) == 1
 
 
+@pytest.mark.parametrize(("run", "left"), [(500, False), (501, True)])
+def test_a_run_that_is_repeated_takes_along_the_lock_that_it_left(world: Any, run: int, left: bool) -> None:
+    event = world.comment("/deploy staging")
+    assert world.handle(event, run=Run(id=500, attempt=1)).reason is Reason.RELEASED
+    held(world, run)
+    world.github.alive.add((501, 1))
+    assert world.handle(event, run=Run(id=500, attempt=2)).reason is Reason.ALREADY_DONE
+    assert bool(world.github.locks) is left
+
+
 def test_a_command_that_failed_may_be_run_again(world: Any) -> None:
     event = world.comment("/deploy staging")
     world.target.broken.add("job-migrate")
