@@ -11,6 +11,7 @@ from bot.app import endings
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
+from bot.app.interruption import abandon, let_go, tell_of_interruption, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
@@ -28,8 +29,7 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-from bot.report.answers import interrupted_comment, plan_comment
-from bot.report.comment import marker
+from bot.report.answers import plan_comment
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -49,7 +49,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
     if done is not None and done.succeeded:
-        _let_go(context, facts)
+        let_go(context, facts)
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
@@ -106,14 +106,6 @@ def _ready(request: Request, sha: str) -> Outcome:
     return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
 
 
-def _let_go(context: Context, facts: Facts) -> None:
-    """Release the lock that an earlier attempt of this run left when it died right after its release was over."""
-    lock, run = facts.lock, context.settings.run
-    if lock is not None and lock.record is not None and lock.record.run_id == run.id:
-        with suppress(SlipwayError):  # the next command reaps it
-            context.final.release_lock(lock)
-
-
 def _already_done(request: Request, done: Entry) -> Outcome:
     return Outcome(
         decision=Decision.ANSWERED,
@@ -137,32 +129,32 @@ def _holding(
 ) -> Outcome:
     """Take the environment's lock, and release under it: what serves is asked while nobody else may change it.
 
-    The comment is made beside it: its author need not wait for what the release waits for.
+    The comment comes after the lock, which names its thread: of a run that dies, it can be found by that.
     """
     reporter = Reporter(context, request, started=context.clock.now())
+    lock = _take_lock(context, facts, request)
+    if isinstance(lock, Refusal):
+        return context.refuse(request, (lock,), sha=facts.sha)
     earlier = by_command(history, request.id)
     if earlier is not None and not earlier.finished:
         context.adopt_comment(request, earlier.record.comment_id)
     comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
+    tidied = context.gatherer.ask(tell_of_the_dead, context, facts, request, comment)
     try:
-        lock = _take_lock(context, facts, request)
-        if isinstance(lock, Refusal):
-            return _refused(context, request, lock, reporter, comment, sha=facts.sha)
-        try:
-            connected = target.result()
-            if history and not history[0].finished:
-                # It may have ended between being read and our having the lock; then it is no interrupted one.
-                history = entries(context.github.deployments(facts.environment.name, HISTORY))
-            case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
-            if isinstance(case, Refusal):
-                return _refused(context, request, case, reporter, comment)
-            return _recorded(context, case, reporter, comment)
-        finally:
-            with suppress(SlipwayError):  # the next command reaps it: this run will be over
-                context.final.release_lock(lock)
+        connected = target.result()
+        if history and not history[0].finished:
+            # It may have ended between being read and our having the lock; then it is no interrupted one.
+            history = entries(context.github.deployments(facts.environment.name, HISTORY))
+        case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
+        if isinstance(case, Refusal):
+            return _refused(context, request, case, reporter, comment)
+        return _recorded(context, case, reporter, comment)
     finally:
         wait([comment])
+        wait([tidied])
         reporter.close()
+        with suppress(SlipwayError):  # the next command reaps it: this run will be over
+            context.final.release_lock(lock)
 
 
 def _opening(context: Context, facts: Facts, request: Request, started: float) -> ReleaseReport:
@@ -196,7 +188,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         run_id=run.id,
         run_attempt=run.attempt,
         actor=request.actor,
-        pull_request=request.number or None,
+        pull_request=request.issue or None,
         sha=facts.sha,
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
@@ -215,10 +207,10 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     try:
         moved = head.result()
     except SlipwayError:
-        _abandon(context, deployment, "The head could not be read again. Nothing was changed.")
+        abandon(context, deployment, "The head could not be read again. Nothing was changed.")
         raise
     if moved is not None:
-        _abandon(context, deployment, "The branch moved before anything was changed.")
+        abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(_open, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison)
@@ -267,12 +259,6 @@ def _changed(context: Context, case: Case, reporter: Reporter, steps: tuple[Step
         _ask_behind(context, case)
 
 
-def _abandon(context: Context, deployment: Deployment, why: str) -> None:
-    """Close a deployment that nothing was done for. One left open is taken for an interrupted one, to no harm."""
-    with suppress(SlipwayError):
-        context.final.set_status(deployment.id, "error", description=why)
-
-
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
     if not case.previous_sha or case.previous_sha == case.sha:
         return given(None)
@@ -319,24 +305,8 @@ def _open(context: Context, case: Case, deployment: Deployment) -> None:
         context.github.set_status(deployment.id, "in_progress", description="Releasing", log_url=url)
     for entry in case.history:
         if not entry.finished and entry.deployment.id != deployment.id:
-            _abandon(context, entry.deployment, "Its run ended before it did.")
-            _tell_of_interruption(context, case, entry)
-
-
-def _tell_of_interruption(context: Context, case: Case, entry: Entry) -> None:
-    """Make the comment of a run that is gone true: it would say for ever that it is releasing."""
-    ours = context.comment_of(case.request)
-    if not entry.record.comment_id or (ours is not None and ours.id == entry.record.comment_id):
-        return
-    body = interrupted_comment(
-        sha=entry.record.sha,
-        environment=case.environment.name,
-        taken_over_by=case.request.actor,
-        url=ours.url if ours else context.settings.run.url,
-        marker=marker(entry.record.id, environment=case.environment.name, sha=entry.record.sha),
-    )
-    with suppress(SlipwayError):
-        context.final.edit_comment(entry.record.comment_id, body)
+            abandon(context, entry.deployment, "Its run ended before it did.")
+            tell_of_interruption(context, case.request, case.environment.name, entry)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:

@@ -98,6 +98,10 @@ class GitHub(Protocol):
         """Comment on an issue or pull request. A lost reply is looked up by the marker in the body's first line."""
         ...
 
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        """Return a thread's comments that were written or changed since a time, oldest first."""
+        ...
+
     def edit_comment(self, comment_id: int, body: str) -> None:
         """Replace a comment's body; repeated on failure (the same body again does no harm)."""
         ...

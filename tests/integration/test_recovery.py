@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,7 @@ def test_a_held_environment_is_refused_and_left_alone(world: Any, text: str) -> 
     outcome = world.say(text, author="max")
     assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.LOCKED, 0)
     assert "held by max" in world.shown
+    assert [len(bodies) for bodies in world.github.bodies.values()][-1] == 1  # it never said that it was deploying
     assert world.github.locks["staging"] is lock
     assert world.mutations() == []
 
@@ -123,25 +125,72 @@ def test_the_comment_is_final_before_the_deployment_is_closed(world: Any, broken
 
 
 # -- interrupted --------------------------------------------------------------------------------------------------
-def interrupted(world: Any, event: Any, at: str) -> None:
-    """Have a run of an event that dies when it would apply a step: nothing after that is done or written."""
+def dies(world: Any, event: Any, call: str, when: Callable[[], bool] = lambda: True, **over: Any) -> None:
+    """Have a run of an event that dies at a call: nothing after that is done or written."""
 
     class KilledError(BaseException):
         pass
 
     def die() -> None:
-        if ("apply", at) in world.mutations():
+        if when():
             raise KilledError
 
     lock: list[Lock] = []
-    world.log.hooks["apply"] = die
+    world.log.hooks[call] = die
     world.log.hooks["release_lock"] = lambda: lock.extend(world.github.locks.values())
     with pytest.raises(KilledError):
-        world.handle(event)
+        world.handle(event, **over)
     world.log.hooks.clear()
     world.log.calls.clear()
     world.github.locks = {item.environment: item for item in lock}
+
+
+def interrupted(world: Any, event: Any, at: str) -> None:
+    """Have a run of an event that dies when it would apply a step."""
+    dies(world, event, "apply", lambda: ("apply", at) in world.mutations())
     assert world.github.kept[-1].state in {"pending", "in_progress"}
+
+
+@pytest.mark.parametrize("who", ["the next command", "the same run"])
+def test_a_run_that_died_before_its_record_says_so_in_its_comment(world: Any, who: str) -> None:
+    world.released(6)
+    event = world.comment("/deploy staging")
+    dies(world, event, "create_deployment", run=Run(id=500, attempt=1))
+    assert "🟡 Deploying" in world.shown
+    if who == "the same run":
+        world.handle(event, run=Run(id=500, attempt=2))
+        first, last = world.github.thread(7)
+        assert "is live on **staging**" in last
+    else:
+        world.pull(8)
+        world.say("/deploy staging", author="ada", number=8)
+        (first,) = world.github.thread(7)
+        assert "is live on **staging**" in world.github.thread(8)[-1]
+    assert "`0000007` on **staging** was interrupted" in first
+    assert world.github.states() == ["inactive", "success"]
+
+
+def test_only_the_bots_own_words_about_this_environment_are_put_right(world: Any) -> None:
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    theirs = world.github.comment(7, world.shown)
+    world.github.authors[theirs.id] = "mallory"
+    elsewhere = world.github.comment(7, world.shown.replace("env=staging", "env=production"))
+    over = world.github.comment(7, world.shown.replace("🟡", "🟢"))
+    plain = world.github.comment(7, "### 🟡 Deploying, or so I think")
+    world.pull(8)
+    world.say("/deploy staging", number=8)
+    assert [len(world.github.bodies[kept.id]) for kept in (theirs, elsewhere, over, plain)] == [1, 1, 1, 1]
+    assert "was interrupted" in world.github.thread(7)[0]
+
+
+@pytest.mark.parametrize("broken", ["comments", "edit_comment"])
+def test_words_that_cannot_be_put_right_fail_no_release(world: Any, broken: str) -> None:
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    world.log.fail(broken, 1)
+    world.pull(8)
+    assert world.say("/deploy staging", number=8).reason is Reason.RELEASED
 
 
 @pytest.mark.parametrize("at", ["build", "job-migrate", "rollout-web", "shift"])

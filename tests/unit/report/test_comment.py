@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from bot.core.facts import Commit, Comparison
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
 from bot.core.target import Diagnosis
-from bot.report.comment import instruction, marker, next_line, release_comment
+from bot.report.comment import instruction, marker, next_line, read_marker, release_comment, under_way
 from bot.report.headline import headline, subline
 from bot.report.sections import commits, first_errors, gantt
 
@@ -259,3 +259,24 @@ def test_steps_that_failed_alike_share_one_error_and_one_log(reports: dict[str, 
     other = replace(twin, diagnosis=replace(failed.diagnosis, error="ValueError"))
     body = release_comment(replace(report, steps=(failed, other)), marker=MARK)
     assert body.count("**First error** in") == body.count("<details><summary>Last") == 2
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{}, {"id": "991-0"}, {"id": "push-4f9a1c2-staging", "env": "a--b", "sha": "4f9a1c2"}, {"id": "a b%=<>-->"}],
+)
+def test_a_marker_is_read_as_it_was_written(marks: dict[str, str]) -> None:
+    line = marker(marks.get("id", ""), environment=marks.get("env", ""), sha=marks.get("sha", ""))
+    assert read_marker(f"{line}\n### Any\n") == marks
+
+
+@pytest.mark.parametrize("body", ["", "text", f"text\n{MARK}", "<!-- slipway:v2 id=1 -->", "<!-- slipway:v1 id=1"])
+def test_what_has_no_marker_is_not_read(body: str) -> None:
+    assert read_marker(body) == {}
+    assert not under_way(body)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_comment_says_whether_its_release_is_under_way(name: str, reports: dict[str, ReleaseReport]) -> None:
+    report = reports[name]
+    assert under_way(release_comment(report, marker=MARK)) is (report.state == "running")
