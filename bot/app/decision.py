@@ -23,7 +23,8 @@ class Case:
     """A release that is decided on: everything that carrying it out needs.
 
     ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha. ``resumed`` is the same
-    command's own release that an earlier run left unfinished; ``touched`` is whether one may have changed what serves.
+    command's own release that an earlier run left unfinished; ``touched`` is whether an earlier one may have changed
+    what serves and was not taken back.
     """
 
     request: Request
@@ -55,10 +56,10 @@ def decide(
     # Only the newest can have been interrupted: whatever came after an older one has brought the world to an end.
     interrupted = past[0] if past and not past[0].finished else None
     resumed = interrupted if interrupted is not None and interrupted.record.id == request.id else None
-    before = serving
-    if interrupted is not None and interrupted.record.before.exists:
-        # What serves now may be what the interrupted release left: its own record says what served before it.
-        before = interrupted.record.before
+    # What serves now may be left of a release that was interrupted, or whose way back failed: then its own record says
+    # what served before it.
+    left = interrupted or left_behind(past, serving)
+    before = left.record.before if left is not None and left.record.before.exists else serving
     previous = made(past, before)
     sha, environment = facts.sha, facts.environment
     if request.command.verb == "rollback":
@@ -83,8 +84,25 @@ def decide(
         previous_sha=serving_sha(before) or (previous.record.sha if previous else ""),
         pull=facts.pull_request,
         resumed=resumed,
-        touched=interrupted is not None,
+        touched=left is not None,
     )
+
+
+def left_behind(past: tuple[Entry, ...], serving: Serving) -> Entry | None:
+    """Return the release that failed and still has traffic somewhere, because its way back failed too.
+
+    One before which nothing served has no way back, and is none. Where revisions carry no label of their release
+    (Heroku), the sha tells, unless it was released well at some time.
+    """
+    labels = [
+        state.labels.get(share.revision, {}) for state in serving.services for share in state.traffic if share.percent
+    ]
+    keys = {label.get("slipway-release") for label in labels}
+    shas = {label.get("slipway-sha") for label in labels if "slipway-release" not in label}
+    shas -= {entry.record.sha for entry in past if entry.succeeded}
+    failed = (entry for entry in past if entry.record.verb == "deploy" and not entry.succeeded)
+    known = (entry for entry in failed if entry.record.before.exists)
+    return next((entry for entry in known if entry.key in keys or entry.record.sha in shas), None)
 
 
 def made(past: tuple[Entry, ...], serving: Serving) -> Entry | None:

@@ -220,6 +220,41 @@ def test_a_failure_after_an_interrupted_release_goes_back_to_what_served_before_
     assert world.github.states() == ["success", "error", "failure"]
 
 
+@pytest.mark.parametrize("then", ["the same again", "another", "another, after one that was given up"])
+def test_a_failure_after_a_way_back_that_failed_goes_back_to_what_was_verified(world: Any, then: str) -> None:
+    world.released(6)
+    world.target.public.add("worker")
+    world.target.broken.add("undo")
+    assert world.say("/deploy staging").result["release"]["restored"] is False
+    assert world.target.serves() == {SEVEN}
+    world.target.broken.clear()
+    if then == "another, after one that was given up":
+        world.pull(8)
+        moved = replace(world.github.pulls[8], head_sha="9" * 40)
+        world.log.hooks["serving"] = lambda: world.github.pulls.__setitem__(8, moved)
+        assert world.say("/deploy staging @0000008", number=8).reason is Reason.HEAD_MOVED
+        world.log.hooks.clear()
+    if then == "the same again":
+        assert world.say("/deploy staging").reason is Reason.VERIFICATION_FAILED
+    else:
+        world.pull(8)
+        world.target.broken.add("job-migrate")
+        assert world.say("/deploy staging", number=8).reason is Reason.JOB_FAILED
+    assert world.target.serves() == {SIX}
+    thread = world.github.thread(7 if then == "the same again" else 8)
+    assert "`0000006` s" in thread[-1]  # still serves, or serves again
+
+
+def test_what_failed_and_was_taken_back_is_not_what_serves(world: Any) -> None:
+    world.released(6)
+    world.target.public.add("worker")
+    assert world.say("/deploy staging").result["release"]["restored"] is True
+    world.target.public.clear()
+    world.pull(8)
+    assert world.say("/deploy staging", number=8).reason is Reason.RELEASED
+    assert world.github.kept[-1].payload["before_sha"] == SIX
+
+
 def test_only_the_newest_release_can_have_been_interrupted(world: Any) -> None:
     """One that was never closed, with others after it, says nothing about what served before the next."""
     world.pull(5)
