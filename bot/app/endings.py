@@ -115,6 +115,7 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
                 now_percent=share,
                 url=state.url if state else "",
                 healthy=_healthy(ended, now, wanted, share),
+                asked=serving is not None,
             )
         )
     return tuple(found)

@@ -45,6 +45,13 @@ def make_report(**over: Any) -> ReleaseReport:
     return ReleaseReport(**values | over)
 
 
+@pytest.mark.parametrize("serving", [None, Serving()])
+def test_what_could_not_be_asked_is_not_nothing(serving: Serving | None) -> None:
+    lines = (ServiceLine(service="web", before="web-1"),)
+    (line,) = endings.services(lines, make_ended(failed=make_failed(), restored=False), serving)
+    assert (line.asked, line.now, line.healthy) == (serving is not None, "", False)
+
+
 @pytest.mark.parametrize(
     ("over", "said"),
     [
