@@ -92,13 +92,15 @@ class Absent:
 class Running:
     """Under way. ``handle`` is the provider's name of it, ``detail`` a few words, ``link`` a page to watch.
 
-    ``serves``: users see already what a rollout makes (on a target without a traffic split).
+    ``serves``: users see already what a rollout makes (on a target without a traffic split). ``operations``: the
+    provider's names of the changes that were asked for, to look at when they do not end.
     """
 
     handle: str = ""
     detail: str = ""
     link: str = ""
     serves: bool = False
+    operations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,7 @@ class Broken:
     detail: str = ""
     link: str = ""
     serves: bool = False
+    operations: tuple[str, ...] = ()
 
 
 Observation: TypeAlias = Absent | Running | Done | Broken

@@ -6,7 +6,7 @@ never started twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bot.core.plan import Applied
 from bot.core.target import Absent, Broken, Done, Known, Running, Target
@@ -18,14 +18,21 @@ LAST_POLL = 0.8  # seconds: so the bot knows of an end less than half a second l
 POLL_GROWTH = 1.7
 SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists are eventually consistent)
 APPLIES = 3  # how often a step is applied at most, when replies are lost
+_NAMED = 3  # operations
 FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter
 
 
 class StepTimeoutError(Exception):
-    """A step did not end in its time. ``what`` names the thing that was waited for."""
+    """A step did not end in its time. ``what`` names the thing that was waited for, ``detail`` how far it was."""
 
-    def __init__(self, what: str, seconds: float) -> None:
-        super().__init__(f"{what or 'It'} did not end within {seconds:.0f} s.")
+    def __init__(self, what: str, seconds: float, *, detail: str = "", operations: Sequence[str] = ()) -> None:
+        said = f"{what or 'It'} did not end within {seconds:.0f} s"
+        said += f": {detail}." if detail else "."
+        if operations:
+            more = f" and {len(operations) - _NAMED} more" if len(operations) > _NAMED else ""
+            noun = "Operation" if len(operations) == 1 else "Operations"
+            said += f" {noun}: {', '.join(operations[:_NAMED])}{more}."
+        super().__init__(said)
 
 
 class Reconciler:
@@ -44,6 +51,8 @@ class Reconciler:
         self._applies = 0
         self._applied_at = 0.0
         self._failures = 0
+        self._detail = ""
+        self._operations: tuple[str, ...] = ()
 
     def run(self, step: Applied, known: Known) -> Done | Broken:
         """Bring the world to a step.
@@ -61,9 +70,12 @@ class Reconciler:
             if isinstance(outcome, Done | Broken):
                 return outcome
             if isinstance(outcome, Running):
+                self._detail = outcome.detail
                 self._progress(outcome)
             if self._clock.now() >= deadline:
-                raise StepTimeoutError(known.handles.get(step.id, ""), step.timeout)
+                raise StepTimeoutError(
+                    known.handles.get(step.id, ""), step.timeout, detail=self._detail, operations=self._operations
+                )
             self._clock.wait(delay)
             delay = min(delay * POLL_GROWTH, LAST_POLL)
 
@@ -102,4 +114,5 @@ class Reconciler:
             if self._applies >= APPLIES:
                 raise
             return Absent(), known
+        self._operations = applied.operations if isinstance(applied, Running) else ()
         return applied, known.with_handle(step.id, applied.handle) if applied.handle else known

@@ -163,7 +163,8 @@ def _difference(report: ReleaseReport) -> str:
     if not report.previous_sha:
         return ""
     if report.previous_sha == report.sha:
-        return "the same commit as before"
+        # A rollback of a release that was interrupted goes back to what its record says served before.
+        return "the same commit as before" if report.verb == "deploy" else ""
     url = compare_url(report)
     previous = code(short(report.previous_sha))
     if report.state == "released" or report.comparison is None:

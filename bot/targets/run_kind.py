@@ -36,12 +36,12 @@ class Kind(Protocol[R]):
         """Return the resource, None if there is none."""
         ...
 
-    def create(self, google: Google, parent: str, short_name: str, new: R) -> None:
-        """Create the resource."""
+    def create(self, google: Google, parent: str, short_name: str, new: R) -> str:
+        """Create the resource; returns the operation's name."""
         ...
 
-    def send(self, google: Google, update: R, paths: Sequence[str]) -> None:
-        """Send an update. Its etag guards it."""
+    def send(self, google: Google, update: R, paths: Sequence[str]) -> str:
+        """Send an update, which its etag guards; returns the operation's name."""
         ...
 
     def public(self, google: Google, name: str, live: R) -> bool | None:

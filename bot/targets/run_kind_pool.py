@@ -32,24 +32,26 @@ class PoolKind:
             "get the worker pool", lambda: client.get_worker_pool(name=name, retry=None, timeout=google.timeout)
         )
 
-    def create(self, google: Google, parent: str, short_name: str, new: run_v2.WorkerPool) -> None:
-        """Create the worker pool."""
+    def create(self, google: Google, parent: str, short_name: str, new: run_v2.WorkerPool) -> str:
+        """Create the worker pool; returns the operation's name."""
         client = google.worker_pools
-        change(
+        operation = change(
             "create the worker pool",
             lambda: client.create_worker_pool(
                 parent=parent, worker_pool=new, worker_pool_id=short_name, retry=None, timeout=google.timeout
             ),
         )
+        return str(operation.operation.name)
 
-    def send(self, google: Google, update: run_v2.WorkerPool, paths: Sequence[str]) -> None:
-        """Send an update. Its etag guards it."""
+    def send(self, google: Google, update: run_v2.WorkerPool, paths: Sequence[str]) -> str:
+        """Send an update, which its etag guards; returns the operation's name."""
         mask, client = field_mask_pb2.FieldMask(paths=list(paths)), google.worker_pools
         request = run_v2.UpdateWorkerPoolRequest(worker_pool=update, update_mask=mask)
-        change(
+        operation = change(
             "update the worker pool",
             lambda: client.update_worker_pool(request=request, retry=None, timeout=google.timeout),
         )
+        return str(operation.operation.name)
 
     def public(self, google: Google, name: str, live: run_v2.WorkerPool) -> bool | None:
         """Return None: nobody calls it."""

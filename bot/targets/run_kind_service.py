@@ -30,21 +30,25 @@ class ServiceKind:
         client = google.services
         return or_none("get the service", lambda: client.get_service(name=name, retry=None, timeout=google.timeout))
 
-    def create(self, google: Google, parent: str, short_name: str, new: run_v2.Service) -> None:
-        """Create the service."""
+    def create(self, google: Google, parent: str, short_name: str, new: run_v2.Service) -> str:
+        """Create the service; returns the operation's name."""
         client = google.services
-        change(
+        operation = change(
             "create the service",
             lambda: client.create_service(
                 parent=parent, service=new, service_id=short_name, retry=None, timeout=google.timeout
             ),
         )
+        return str(operation.operation.name)
 
-    def send(self, google: Google, update: run_v2.Service, paths: Sequence[str]) -> None:
-        """Send an update. Its etag guards it."""
+    def send(self, google: Google, update: run_v2.Service, paths: Sequence[str]) -> str:
+        """Send an update, which its etag guards; returns the operation's name."""
         mask, client = field_mask_pb2.FieldMask(paths=list(paths)), google.services
         request = run_v2.UpdateServiceRequest(service=update, update_mask=mask)
-        change("update the service", lambda: client.update_service(request=request, retry=None, timeout=google.timeout))
+        operation = change(
+            "update the service", lambda: client.update_service(request=request, retry=None, timeout=google.timeout)
+        )
+        return str(operation.operation.name)
 
     def public(self, google: Google, name: str, live: run_v2.Service) -> bool | None:
         """Whether anyone may call it."""

@@ -57,8 +57,8 @@ def apply(services: Services, step: Rollout, known: Known) -> Running:
     name = revision_name(services.spec.service(key).name, known.release)
     live = services.get(key)
     if live is None:
-        services.create(key, _first(services, kind, step, known, name))
-        return Running(handle=name, detail="being created", link=services.console(key, "revisions"))
+        operation = services.create(key, _first(services, kind, step, known, name))
+        return _under_way(services, key, name, operation, "being created")
 
     def with_template(now: R, update: R) -> list[str]:
         foreign.refuse(kind, now, key, known, name, percent=0)
@@ -69,14 +69,19 @@ def apply(services: Services, step: Rollout, known: Known) -> Running:
         return kind.allocate(update, with_candidate(kind.shares(now), name, known.release.tag))
 
     try:
-        services.update(key, live, with_template)
+        operation = services.update(key, live, with_template)
     except ConflictError:
         # The name is taken: by this very release, if a former run of it was cut short. Then only the tag is missing.
         revision, live = services.revision(key, name), services.get(key)
         if revision is None or live is None or revision.labels.get(RELEASE) != known.release.key:
             raise
-        services.update(key, live, _share)
-    return Running(handle=name, detail="starting", link=services.console(key, "revisions"))
+        operation = services.update(key, live, _share)
+    return _under_way(services, key, name, operation, "starting")
+
+
+def _under_way(services: Services, key: str, name: str, operation: str, detail: str) -> Running:
+    link = services.console(key, "revisions")
+    return Running(handle=name, detail=detail, link=link, operations=(operation,) if operation else ())
 
 
 def _template(services: Services, kind: Kind[R], step: Rollout, known: Known, name: str, live: R | None) -> Any:

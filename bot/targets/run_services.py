@@ -92,12 +92,12 @@ class Services:
             "get the revision", lambda: client.get_revision(name=name, retry=None, timeout=self._google.timeout)
         )
 
-    def create(self, key: str, new: Any) -> None:
-        """Create a service."""
-        self.kind(key).create(self._google, self.location(key), self.spec.service(key).name, new)
+    def create(self, key: str, new: Any) -> str:
+        """Create a service; returns the operation's name."""
+        return self.kind(key).create(self._google, self.location(key), self.spec.service(key).name, new)
 
-    def update(self, key: str, live: Any, prepare: Prepare) -> bool:
-        """Change a service under its etag; False if there is nothing to change.
+    def update(self, key: str, live: Any, prepare: Prepare) -> str:
+        """Change a service under its etag; returns the operation's name, ``""`` if there is nothing to change.
 
         When somebody else changed it first, it is read again and tried once more; ``prepare`` judges what it then is.
         Raises ConflictError.
@@ -107,17 +107,15 @@ class Services:
             update = kind.blank(name=self.name(key), etag=live.etag)
             paths = prepare(live, update)
             if not paths:
-                return False
+                return ""
             try:
-                kind.send(self._google, update, paths)
+                return kind.send(self._google, update, paths)
             except ConflictError:
                 fresh = self.get(key)
                 if last or fresh is None or fresh.etag == live.etag:
                     raise
                 live = fresh
-            else:
-                break
-        return True
+        raise AssertionError("the second turn returns or raises")
 
     def public(self, key: str, live: Any) -> bool | None:
         """Whether anyone may call a service, None where nobody can."""

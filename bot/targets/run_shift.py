@@ -26,8 +26,8 @@ def observe_shift(services: Services, step: Shift, known: Known) -> Observation:
 
 def apply_shift(services: Services, step: Shift, known: Known) -> Running:
     """Move the traffic of all services at once; what is declared of the service itself changes with it."""
-    together(lambda key: _shift(services, key, step, known), step.services)
-    return Running(detail=f"{step.percent} %")
+    operations = together(lambda key: _shift(services, key, step, known), step.services)
+    return Running(detail=f"{step.percent} %", operations=tuple(filter(None, operations)))
 
 
 def observe_restore(services: Services, step: Restore, known: Known) -> Observation:
@@ -37,8 +37,8 @@ def observe_restore(services: Services, step: Restore, known: Known) -> Observat
 
 def apply_restore(services: Services, step: Restore, known: Known) -> Running:
     """Put all recorded services back at once. Safe to repeat: what is back already is left alone."""
-    together(lambda state: _restore(services, state, known), _known(services, step))
-    return Running(detail="restoring")
+    operations = together(lambda state: _restore(services, state, known), _known(services, step))
+    return Running(detail="restoring", operations=tuple(filter(None, operations)))
 
 
 def _known(services: Services, step: Restore) -> list[ServiceState]:
@@ -72,7 +72,7 @@ def _moved(kind: Kind[R], live: R, name: str, percent: int) -> bool:
     return settled and has_percent(kind.shares(live), name, percent) and not failed(live.terminal_condition)
 
 
-def _shift(services: Services, key: str, step: Shift, known: Known) -> None:
+def _shift(services: Services, key: str, step: Shift, known: Known) -> str:
     kind, config = services.kind(key), services.spec.service(key).config
     name = revision_name(services.spec.service(key).name, known.release)
     live = services.existing(key)
@@ -89,11 +89,12 @@ def _shift(services: Services, key: str, step: Shift, known: Known) -> None:
             ]
         return paths
 
-    services.update(key, live, prepare)
+    operation = services.update(key, live, prepare)
     if step.percent == 100 and config.public is not None and services.public(key, live) != config.public:
         # The door opens only on what was verified, so not before the traffic has moved.
         _await_moved(services, key, name, step)
         services.set_public(key, public=config.public)
+    return operation
 
 
 def _await_moved(services: Services, key: str, name: str, step: Shift) -> None:
@@ -166,13 +167,11 @@ def _ours(services: Services, state: ServiceState, live: Any, known: Known) -> d
     }
 
 
-def _restore(services: Services, state: ServiceState, known: Known) -> None:
+def _restore(services: Services, state: ServiceState, known: Known) -> str:
     key, kind = state.service, services.kind(state.service)
     live = services.get(key)
     if not state.exists:
-        if live is not None:
-            _shut(services, kind, key, live)
-        return
+        return _shut(services, kind, key, live) if live is not None else ""
     live = live if live is not None else services.existing(key)
     name = revision_name(services.spec.service(key).name, known.release)
 
@@ -181,19 +180,22 @@ def _restore(services: Services, state: ServiceState, known: Known) -> None:
             return []
         paths = kind.reconcile(now, _ours(services, state, now, known), update)
         wanted = _wanted(kind, now, state, known)
-        if not is_wanted(kind.asked(now), wanted) and not matches(kind.shares(now), wanted):
+        # What is still on its way is called off, though it may not show in what serves yet.
+        serves = matches(kind.shares(now), wanted) and not now.reconciling
+        if not is_wanted(kind.asked(now), wanted) and not serves:
             paths = [*kind.allocate(update, wanted), *paths]
         return paths
 
-    services.update(key, live, prepare)
+    operation = services.update(key, live, prepare)
     public = state.settings.get("public")
-    if foreign.stranger(kind, live, key, known, name):
-        return
-    if public is not None and services.public(key, live) != public:
+    ours = not foreign.stranger(kind, live, key, known, name)
+    if ours and public is not None and services.public(key, live) != public:
         services.set_public(key, public=public)
+    return operation
 
 
-def _shut(services: Services, kind: Kind[R], key: str, live: R) -> None:
-    services.update(key, live, kind.shut)
+def _shut(services: Services, kind: Kind[R], key: str, live: R) -> str:
+    operation = services.update(key, live, kind.shut)
     if services.public(key, live):
         services.set_public(key, public=False)
+    return operation

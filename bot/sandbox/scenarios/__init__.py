@@ -7,6 +7,7 @@ from bot.sandbox.scenarios import (
     failures,
     faults,
     heroku,
+    interruptions,
     plans,
     pools,
     refusals,
@@ -28,6 +29,7 @@ THEMES = (
     refusals,
     answers,
     faults,
+    interruptions,
     heroku,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for theme in THEMES for scenario in theme.SCENARIOS}

@@ -151,6 +151,18 @@ def test_a_step_that_does_not_end_names_what_was_awaited(target: Any, clock: Any
     assert 60.0 <= clock.now() - start < 60.0 + 2 * LAST_POLL
 
 
+def test_a_step_that_does_not_end_says_how_far_it_was_and_names_its_operations(
+    target: Any, clock: Any, known: Any
+) -> None:
+    target.seen["roll"] = [Absent(), Running(detail="web: moving")]
+    target.replies["roll"] = [Running(operations=("operations/1", "operations/2", "operations/3", "operations/4"))]
+    with pytest.raises(StepTimeoutError) as raised:
+        reconcile(target, clock, known)
+    assert str(raised.value) == (
+        "It did not end within 60 s: web: moving. Operations: operations/1, operations/2, operations/3 and 1 more."
+    )
+
+
 def test_without_a_handle_the_timeout_still_speaks(target: Any, clock: Any, known: Any) -> None:
     target.seen["roll"] = [Running()]
     with pytest.raises(StepTimeoutError, match=r"^It did not end"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -110,14 +109,13 @@ class Operations:
         first = operation.resource()
 
         def run() -> None:
-            started = time.monotonic()
+            self.stopped.wait(self.seconds)  # first: a resource is ``reconciling`` as long as its operation runs
             failure: RunError | None = None
             response: Json = {}
             try:
                 response = work()
             except RunError as error:
                 failure = error
-            self.stopped.wait(max(0.0, self.seconds - (time.monotonic() - started)))
             if failure:
                 operation.fail(failure)
             else:

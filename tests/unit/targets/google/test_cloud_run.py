@@ -253,7 +253,7 @@ def test_traffic_and_settings_change_in_one_update(
 ) -> None:
     web(service([*CANDIDATE, target_of("shop-web-qa", 0, "qa")]))
     spec = make_spec(services={"web": ServiceConfig(ingress="internal", default_url=False, scale=Scale(max=3))})
-    assert make_target(spec).apply(SHIFT, known) == Running(detail="100 %")
+    assert make_target(spec).apply(SHIFT, known) == Running(detail="100 %", operations=(OPERATION["name"],))
     (call,) = wire.made("PATCH", "shop-web")
     assert call.query["updateMask"] == ["traffic,ingress,scaling,defaultUriDisabled"]
     assert sent_traffic(call) == [("shop-web-qa", 0, "qa"), (NEW, 100, "pr-7")]
@@ -362,11 +362,20 @@ def test_a_restore_is_observed(
 def test_traffic_settings_and_access_go_back(target: Any, known: Any, web: Any, wire: Any) -> None:
     changed = service([*NEW_SERVES, target_of("shop-web-qa", 0, "qa")], ingress="INGRESS_TRAFFIC_INTERNAL_ONLY")
     web(changed, policy=[POLICY])
-    assert target.apply(restore(), known) == Running(detail="restoring")
+    assert target.apply(restore(), known) == Running(detail="restoring", operations=(OPERATION["name"],))
     (call,) = wire.made("PATCH", "shop-web")
     assert call.query["updateMask"] == ["traffic,ingress"]
     assert sent_traffic(call) == [(OLD, 100, ""), ("shop-web-qa", 0, "qa")]
     assert wire.made("POST", ":setIamPolicy")[0].body["policy"] == {"etag": "ZQ=="}
+
+
+def test_a_rollout_on_its_way_is_called_off(target: Any, known: Any, web: Any, wire: Any) -> None:
+    web(service(OLD_SERVES, asked=CANDIDATE, reconciling=True))
+    assert target.observe(restore(), known) == Absent()
+    target.apply(restore(), known)
+    (call,) = wire.made("PATCH", "shop-web")
+    assert call.query["updateMask"] == ["traffic"]
+    assert sent_traffic(call) == [(OLD, 100, "")]
 
 
 def test_restoring_twice_changes_nothing_more(target: Any, known: Any, web: Any, wire: Any) -> None:

@@ -250,7 +250,9 @@ def test_a_shift_is_done_once_the_instances_are_within_their_bounds(
 
 def test_split_and_instances_change_in_one_update(make_pool_target: Any, known: Any, worker: Any, wire: Any) -> None:
     worker(pool(OLD_WORKS, annotations={"team": "blue"}))
-    assert make_pool_target(scale=Scale(max=2)).apply(SHIFT, known) == Running(detail="100 %")
+    assert make_pool_target(scale=Scale(max=2)).apply(SHIFT, known) == Running(
+        detail="100 %", operations=(OPERATION["name"],)
+    )
     (call,) = wire.made("PATCH", "shop-worker")
     assert call.query["updateMask"] == ["instanceSplits,scaling"]
     assert call.body["etag"] == '"1"'
@@ -341,7 +343,7 @@ def test_a_restore_is_observed(target: Any, known: Any, worker: Any, found: Any,
 
 def test_split_and_instances_go_back(target: Any, known: Any, worker: Any, wire: Any) -> None:
     worker(pool(NEW_WORKS, instances=4))
-    assert target.apply(restore(), known) == Running(detail="restoring")
+    assert target.apply(restore(), known) == Running(detail="restoring", operations=(OPERATION["name"],))
     (call,) = wire.made("PATCH", "shop-worker")
     assert call.query["updateMask"] == ["instanceSplits,scaling"]
     assert call.body["etag"] == '"1"'
