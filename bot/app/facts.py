@@ -61,7 +61,8 @@ def gather(
     required = given(gates.required_checks)
     if deploying and gates.required_checks == "branch":
         required = context.ask(github.required_checks, context.default_branch)
-    checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(())
+    named = gates.required_checks if isinstance(gates.required_checks, tuple) else ()
+    checks = context.ask(github.checks, sha, named) if deploying and gates.required_checks else given(())
     held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)

@@ -53,8 +53,11 @@ class GitHub(Protocol):
         """Resolve a sha (full or short), branch or tag. Raises NotFoundError."""
         ...
 
-    def checks(self, sha: str) -> tuple[CheckState, ...]:
-        """Return every check run and status context of a sha, the newest of each app and name."""
+    def checks(self, sha: str, names: tuple[str, ...] = ()) -> tuple[CheckState, ...]:
+        """Return the check runs and status contexts of a sha, the newest of each app and name.
+
+        Where there are very many and ``names`` says which matter, others may be missing.
+        """
         ...
 
     def required_checks(self, branch: str) -> tuple[str, ...]:

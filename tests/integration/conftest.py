@@ -210,7 +210,7 @@ class FakeGitHub:
             raise NotFoundError("No commit found.", service="GitHub", operation="commit", status=404)
         return Commit(sha=found, subject="Sell more")
 
-    def checks(self, sha: str) -> tuple[CheckState, ...]:
+    def checks(self, sha: str, names: tuple[str, ...] = ()) -> tuple[CheckState, ...]:
         self._log("checks", sha)
         return self.check_states.get(sha, (CheckState(name="ci", state="success"),))
 

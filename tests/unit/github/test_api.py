@@ -217,6 +217,27 @@ def test_one_red_check_on_the_last_page_is_seen(wire: Any, api: Api) -> None:
     assert len(wire.asked) == 4
 
 
+@pytest.mark.parametrize(("names", "asked"), [(("c1", "c2"), 4), (("c1", "c2", "c3"), 5), ((), 5)])
+def test_of_very_many_checks_only_those_that_matter_are_read(wire: Any, api: Api, names: Any, asked: int) -> None:
+    url = f"https://api.github.com:443/repos/acme/shop/commits/{A}/check-runs"
+    for page in range(4):
+        runs = [run(number) for number in range(100 * page, min(100 * page + 100, 301))]
+        wire.add(
+            "GET", f"{url}?filter=latest&page={page + 1}&per_page=100", json={"total_count": 301, "check_runs": runs}
+        )
+    for name in ("c1", "c2"):
+        only = [run(1, name=name, conclusion="failure" if name == "c2" else "success")]
+        wire.add("GET", f"{url}?check_name={name}&filter=latest&page=1&per_page=100",
+                 json={"total_count": 1, "check_runs": only})  # fmt: skip
+    wire.rest("GET", f"/commits/{A}/status", {"total_count": 0, "statuses": []})
+    states = api.checks(A, names)
+    assert len(wire.asked) == asked
+    if len(names) == 2:
+        assert [(check.name, check.state) for check in states] == [("c1", "success"), ("c2", "failure")]
+    else:
+        assert len(states) == 301
+
+
 def test_fewer_checks_than_counted_are_no_evidence(wire: Any, api: Api) -> None:
     wire.rest("GET", f"/commits/{A}/check-runs", {"total_count": 2, "check_runs": [run(1)]})
     wire.rest("GET", f"/commits/{A}/status", {"total_count": 0, "statuses": []})
