@@ -12,6 +12,7 @@ from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run import CloudRun
 from bot.sandbox.google.iam import Claims, IamCredentials, Provider, SecurityTokenService, TokenAuthority
 from bot.sandbox.google.logging import Logging
+from bot.sandbox.google.monitoring import Monitoring
 from bot.sandbox.google.secret_manager import SecretManager
 from bot.sandbox.google.storage import Storage
 from bot.sandbox.images import ImageStore
@@ -40,14 +41,15 @@ class GoogleCloud:
         anonymous: bool = False,
     ) -> None:
         self.project, self.region, self.runtime = project, region, runtime
-        self.images = ImageStore(root / "images")
+        self.images = ImageStore(root / "images", clock=clock)
         self.authority = TokenAuthority(clock=clock)
         asked = None if anonymous else self.authority.authenticate
         self.logging = Logging(authenticate=asked, clock=clock)
+        self.monitoring = Monitoring(authenticate=asked, project=project, clock=clock)
         self.secrets = SecretManager(authenticate=asked, project=project, clock=clock)
         self.run = CloudRun(
             authority=self.authority, images=self.images, runtime=runtime, secrets=self.secrets,
-            sink=self.logging.sink, project=project, region=region, clock=clock,
+            sink=self.logging.sink, project=project, region=region, clock=clock, meter=self.monitoring.record,
         )  # fmt: skip
         self.run.authenticate = asked
         self.storage = Storage(root=root / "objects", authenticate=asked, clock=clock)
@@ -64,6 +66,7 @@ class GoogleCloud:
             "storage": self.storage,
             "artifactregistry": self.registry,
             "logging": self.logging,
+            "monitoring": self.monitoring,
             "secretmanager": self.secrets,
             "sts": self.sts,
             "iamcredentials": self.iam,
