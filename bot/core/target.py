@@ -13,6 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from bot.core.plan import Applied
 from bot.core.serving import Artifact, Serving
+from bot.core.upkeep import Upkeep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class ReleaseId:
     """The identity that every applied thing is named or labelled with, so that it is found again.
 
     ``key`` is the deployment id in base 36: short enough for a revision name. ``tag`` is the traffic tag of candidates.
+    ``preview`` is the pull request of a preview (0: it is a release), ``until`` when that ends, as it is written down.
     """
 
     deployment_id: int
@@ -41,6 +43,8 @@ class ReleaseId:
     sha: str
     actor: str
     tag: str
+    preview: int = 0
+    until: str = ""
 
     @property
     def key(self) -> str:
@@ -154,6 +158,11 @@ class Target(Protocol):
     @property
     def traits(self) -> Traits:
         """What planning has to know."""
+        ...
+
+    @property
+    def upkeep(self) -> Upkeep | None:
+        """What the bot has made here and may take away again; None where it leaves nothing behind."""
         ...
 
     def serving(self) -> Serving:

@@ -57,6 +57,8 @@ def apply(services: Services, step: Rollout, known: Known) -> Running:
         raise UpstreamError("There is no image to roll out.", service="Cloud Run", operation="roll out")
     name = revision_name(services.spec.service(key).name, known.release)
     live = services.get(key)
+    if known.release.preview:
+        live = services.beside_what_serves(key, live)
     if live is None:
         services.create(key, _first(services, step, known, name))
         return Running(handle=name, detail="being created", link=services.console(key, "revisions"))

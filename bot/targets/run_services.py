@@ -17,7 +17,7 @@ from bot.targets.google import Google
 from bot.targets.google_errors import change, check, or_none, read
 from bot.targets.parallel import together
 from bot.targets.run_service import is_public, settings, with_public
-from bot.targets.run_traffic import shares, short
+from bot.targets.run_traffic import pinned, same_percents, shares, short
 
 Prepare = Callable[[run_v2.Service, run_v2.Service], Sequence[str]]
 """Sets on the second service what should differ from the first (the live one); returns the update mask's paths."""
@@ -44,6 +44,7 @@ class Services:
 
     def __init__(self, google: Google, spec: CloudRunSpec) -> None:
         self._google, self.spec = google, spec
+        self.former: dict[str, run_v2.RevisionTemplate] = {}  # templates that this run made a preview's
 
     @property
     def google(self) -> Google:
@@ -85,8 +86,8 @@ class Services:
     def update(self, key: str, live: run_v2.Service, prepare: Prepare) -> bool:
         """Change a service under its etag; False if there is nothing to change.
 
-        When somebody else changed it first, it is read again, and tried once more only if what serves is still what
-        was seen. Raises ConflictError otherwise.
+        When somebody else changed it first, it is read again, and tried once more only if the traffic is still what
+        was seen: tags without traffic may come and go. Raises ConflictError otherwise.
         """
         for last in (False, True):
             update = run_v2.Service(name=self.name(key), etag=live.etag)
@@ -97,7 +98,7 @@ class Services:
                 self._send(update, paths)
             except ConflictError:
                 fresh = self.get(key)
-                if last or fresh is None or fresh.etag == live.etag or shares(fresh) != shares(live):
+                if last or fresh is None or fresh.etag == live.etag or not same_percents(shares(fresh), shares(live)):
                     raise
                 live = fresh
             else:
@@ -111,6 +112,24 @@ class Services:
             "update the service",
             lambda: client.update_service(request=request, retry=None, timeout=self._google.timeout),
         )
+
+    def beside_what_serves(self, key: str, live: run_v2.Service | None) -> run_v2.Service:
+        """Return a service that a preview may stand beside, and remember its template.
+
+        Raises ConflictError where a new revision would get traffic: on a service that is not there or serves nothing,
+        and on one that follows its latest revision.
+        """
+        serves = live is not None and any(share.percent for share in shares(live))
+        if live is None or not serves or not pinned(live):
+            what = "serves nothing yet" if not serves else "sends its traffic to whatever is newest"
+            raise ConflictError(
+                f"{key} {what}, so a preview would get all of it.",
+                hint="Release the environment once: its traffic then names the revision.",
+                service="Cloud Run",
+                operation="make a preview",
+            )
+        self.former.setdefault(key, run_v2.RevisionTemplate(live.template))
+        return live
 
     def public(self, key: str, service: run_v2.Service) -> bool:
         """Whether anyone may call a service."""

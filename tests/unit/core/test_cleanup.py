@@ -171,9 +171,9 @@ def test_what_the_last_releases_served_is_needed() -> None:
         entry(3, before="r-2"),
         entry(2, before="r-1"),
     ]
-    assert needed(history, 10) == {"5", "3", "2", "0", "r-3", "r-2", "r-1"}
-    assert needed(history, 2) == {"5", "3", "0", "r-3", "r-2"}
-    assert needed(history, 1) == {"5", "0", "r-3"}
+    assert needed(history, 10) == frozenset({"5", "3", "2", "0", "r-3", "r-2", "r-1"})
+    assert needed(history, 2) == frozenset({"5", "3", "0", "r-3", "r-2"})
+    assert needed(history, 1) == frozenset({"5", "0", "r-3"})
 
 
 def test_a_rollback_needs_what_it_went_back_to() -> None:

@@ -99,6 +99,10 @@ class ScriptedTarget:
     def count(self, verb: str, name: str) -> int:
         return self.calls.count((verb, name))
 
+    @property
+    def upkeep(self) -> None:
+        return None
+
     def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
         self._call("newest_secrets", str(pinned))
         return {}
