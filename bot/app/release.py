@@ -202,7 +202,9 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
     )
-    ours, held = acquire(context.github, record, seen=facts.lock, seen_alive=facts.lock_alive)
+    ours, held = acquire(
+        context.github, record, seen=facts.lock, seen_alive=facts.lock_alive, clock=context.clock
+    )
     return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
