@@ -202,9 +202,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
     )
-    ours, held = acquire(
-        context.github, record, seen=facts.lock, seen_alive=facts.lock_alive, clock=context.clock
-    )
+    ours, held = acquire(context.github, record, seen=facts.lock, seen_alive=facts.lock_alive, clock=context.clock)
     return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
@@ -232,7 +230,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
             environment=case.environment.name,
             sha=case.sha,
             actor=case.request.actor,
-            tag=f"pr-{case.request.number}" if case.request.number else f"sha-{short(case.sha)}",
+            tag=_tag(case),
         ),
         before=case.before,
         found=case.found,
@@ -251,6 +249,12 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     ended = execution.run()
     wait([opened])  # so that the last status comes last
     return _finish(context, case, reporter, deployment, ended)
+
+
+def _tag(case: Case) -> str:
+    """Return the candidate's tag. Where there are previews, those have the pull requests' names."""
+    number = case.request.number if case.environment.previews is None else 0
+    return f"pr-{number}" if number else f"sha-{short(case.sha)}"
 
 
 def _decided(context: Context, case: Case, started: float) -> ReleaseReport:

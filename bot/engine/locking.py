@@ -16,6 +16,7 @@ from bot.errors import SlipwayError
 
 PATIENCE = 600.0  # seconds that a release waits for moments, which may follow each other
 POLL = 1.0
+RACES = 3  # how often a lock may go as we ask whose it is, and another one be there
 
 
 def acquire(
@@ -32,12 +33,15 @@ def acquire(
             return seen, None
         if not seen_alive:
             github.release_lock(seen)
-    deadline = clock.now() + PATIENCE
+    deadline, gone = clock.now() + PATIENCE, 0
     while True:
         taken = github.take_lock(record)
         if taken is not None:
             return taken, None
         held = github.lock(record.environment) or Lock(environment=record.environment, oid="", record=None)
+        if not held.oid and gone < RACES:  # it went as we asked whose it is
+            gone += 1
+            continue
         if held.record is None or held.record.expires is None or clock.now() > deadline:
             return None, held
         if run_out(held.record, clock.now()):

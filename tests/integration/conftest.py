@@ -601,6 +601,23 @@ class World:
     def dispatch(self, actor: str = "dana", sha: str = sha_of(1)) -> DispatchEvent:
         return DispatchEvent(repository="acme/shop", default_branch="main", ref="refs/heads/main", actor=actor, sha=sha)
 
+    def followed(self, action: Literal["closed", "synchronize"], number: int = 7, **over: Any) -> PullRequestEvent:
+        """What GitHub says of a pull request as it is now."""
+        event: dict[str, Any] = {
+            "repository": "acme/shop", "default_branch": "main", "action": action, "number": number,
+            "head_sha": self.github.pulls[number].head_sha, "actor": "dana",
+        }  # fmt: skip
+        return PullRequestEvent(**{**event, **over})
+
+    def schedule(self) -> ScheduleEvent:
+        return ScheduleEvent(repository="acme/shop", default_branch="main")
+
+    def with_previews(self, previews: str = "{ttl: 1d}") -> None:
+        """Let staging have previews, and be the only environment: there is one target."""
+        text = CONFIG.replace("staging: {target: gcp,", f"staging: {{target: gcp, previews: {previews},")
+        text = text.partition("  production:")[0]
+        self.github.files[".github/slipway.yml", "main"] = text
+
     def settings(self, event: Event, **over: Any) -> Settings:
         names = {
             CommentEvent: "issue_comment", PushEvent: "push", DispatchEvent: "workflow_dispatch",
