@@ -12,6 +12,7 @@ from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.reporting import Reporter, release_report
+from bot.app.upkeep import after_release
 from bot.core.config import Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
@@ -248,7 +249,10 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     )
     ended = execution.run()
     wait([opened])  # so that the last status comes last
-    return _finish(context, case, reporter, deployment, ended)
+    outcome = _finish(context, case, reporter, deployment, ended)
+    if outcome.decision is Decision.RELEASED:
+        after_release(context, case.environment, case.target)
+    return outcome
 
 
 def _tag(case: Case) -> str:
