@@ -10,6 +10,7 @@ from typing import Any
 from bot.sandbox.google.artifact_registry import ArtifactRegistry
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run import CloudRun
+from bot.sandbox.google.container_analysis import ContainerAnalysis
 from bot.sandbox.google.iam import Claims, IamCredentials, Provider, SecurityTokenService, TokenAuthority
 from bot.sandbox.google.logging import Logging
 from bot.sandbox.google.monitoring import Monitoring
@@ -53,9 +54,10 @@ class GoogleCloud:
         )  # fmt: skip
         self.run.authenticate = asked
         self.storage = Storage(root=root / "objects", authenticate=asked, clock=clock)
+        self.analysis = ContainerAnalysis(authenticate=asked, project=project, clock=clock)
         self.build = CloudBuild(
             images=self.images, storage=self.storage, sink=self.logging.sink, root=root / "builds", authenticate=asked,
-            project=project, clock=clock,
+            project=project, clock=clock, attest=self.analysis.attest,
         )  # fmt: skip
         self.registry = ArtifactRegistry(images=self.images, authenticate=asked, project=project, region=region)
         self.sts = SecurityTokenService(self.authority)
@@ -65,6 +67,7 @@ class GoogleCloud:
             "cloudbuild": self.build,
             "storage": self.storage,
             "artifactregistry": self.registry,
+            "containeranalysis": self.analysis,
             "logging": self.logging,
             "monitoring": self.monitoring,
             "secretmanager": self.secrets,
