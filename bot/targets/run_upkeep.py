@@ -1,4 +1,4 @@
-"""What the bot has made on Cloud Run, by its labels, and taking away what nobody needs."""
+"""What the bot has made on Cloud Run, and taking away what nobody needs."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class RunUpkeep:
         service = self._services.get(key)
         if service is None:
             return None
-        ours = label(self._services.spec.environment)
-        made = [_made(one) for one in revisions if one.labels.get(RELEASE) and one.labels.get(ENVIRONMENT) == ours]
+        spec = self._services.spec
+        made = [_made(one) for one in revisions if _is_ours(one, spec.service(key).name, spec.environment)]
         return Holding(
             service=key,
             serving=shares(service),
@@ -80,10 +80,11 @@ class RunUpkeep:
             self._await_settled(service)
 
     def _await_settled(self, key: str) -> None:
+        """Wait until Cloud Run is done with a change, or has given it up (run.v2 Service.reconciling)."""
         deadline = self._google.clock() + _SETTLED_WITHIN
         while True:
             service = self._services.get(key)
-            if service is None or (not service.reconciling and service.observed_generation >= service.generation):
+            if service is None or not service.reconciling:
                 return
             if self._google.clock() >= deadline:
                 raise UpstreamError(
@@ -145,6 +146,16 @@ class RunUpkeep:
             if changed:
                 self._await_settled(key)
         self._services.former.clear()
+
+
+def _is_ours(revision: run_v2.Revision, service: str, environment: str) -> bool:
+    """Whether the bot made a revision: by its labels, and by the name that it gives what has these labels.
+
+    The labels alone do not tell. Whoever edits a service by hand starts from its template, and takes them along.
+    """
+    labels = revision.labels
+    named = f"{service}-{labels.get(SHA, '')[:7]}-{labels.get(RELEASE, '')}"
+    return labels.get(ENVIRONMENT) == label(environment) and short(revision.name) == named
 
 
 def _made(revision: run_v2.Revision) -> Made:

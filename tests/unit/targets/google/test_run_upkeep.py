@@ -16,7 +16,7 @@ from bot.errors import CancelledError, ConflictError, ForbiddenError, UpstreamEr
 
 LOCATION = "/v2/projects/acme/locations/us-central1"
 WEB = f"{LOCATION}/services/shop-web"
-OLD, NEW, PREVIEW = "shop-web-old", "shop-web-0123456-zz", "shop-web-aaaaaaa-y"
+OLD, NEW, PREVIEW = "shop-web-bbbbbbb-x", "shop-web-0123456-zz", "shop-web-aaaaaaa-y"
 LATEST = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}
 OPERATION = {"name": "projects/acme/locations/us-central1/operations/1"}
 UNTIL = "2026-03-05T12:00:00Z"
@@ -49,7 +49,8 @@ def service(traffic: Any = SERVES, **over: Any) -> dict[str, Any]:
 
 
 def revision(name: str, labels: Any = None, **over: Any) -> dict[str, Any]:
-    ours = {"slipway-release": "y", "slipway-sha": "a" * 40, "slipway-environment": "staging"}
+    release, sha = ("x", "b" * 40) if name == OLD else ("y", "a" * 40)
+    ours = {"slipway-release": release, "slipway-sha": sha, "slipway-environment": "staging"}
     return {
         "name": f"{WEB.removeprefix('/v2/')}/revisions/{name}",
         "labels": ours if labels is None else {**ours, **labels},
@@ -77,10 +78,17 @@ def upkeep(target: Any) -> Any:
 def test_what_the_bot_made_is_known_by_its_labels(wire: Any, upkeep: Any) -> None:
     wire.on("GET", "run", WEB, service([*TAGGED, LATEST]))
     pages = [
-        {"revisions": [revision(OLD), {**revision("theirs"), "labels": {"team": "blue"}}], "nextPageToken": "2"},
         {
             "revisions": [
-                revision("of-another", {"slipway-environment": "production"}),
+                revision(OLD),
+                {**revision("theirs"), "labels": {"team": "blue"}},
+                revision("shop-web-00007-abc"),  # edited by hand: it took the labels along
+            ],
+            "nextPageToken": "2",
+        },
+        {
+            "revisions": [
+                revision(PREVIEW, {"slipway-environment": "production"}),
                 revision(PREVIEW, {"slipway-preview": "7"}, annotations={"slipway-until": UNTIL}, createTime="2026-03-02T13:00:00Z"),
             ]
         },
@@ -104,7 +112,7 @@ def test_what_the_bot_made_is_known_by_its_labels(wire: Any, upkeep: Any) -> Non
         ),
         made=(
             Made(name=PREVIEW, created=at + 3600, release="y", sha="a" * 40, preview=7, until=until),
-            Made(name=OLD, created=at, release="y", sha="a" * 40),
+            Made(name=OLD, created=at, release="x", sha="b" * 40),
         ),
         latest=PREVIEW,
     )
@@ -185,7 +193,8 @@ def test_a_service_that_is_gone_has_no_tags(wire: Any, upkeep: Any, api_error: A
 
 def test_the_change_is_awaited(wire: Any, upkeep: Any) -> None:
     on_its_way = service(TAGGED, reconciling=True, generation="2")
-    wire.on("GET", "run", WEB, service(TAGGED), on_its_way, service(TAGGED, generation="2"), service())
+    given_up = service(TAGGED, generation="2", terminalCondition={"state": "CONDITION_FAILED"})
+    wire.on("GET", "run", WEB, service(TAGGED), on_its_way, on_its_way, given_up)
     wire.on("PATCH", "run", WEB, OPERATION)
     upkeep.retag("web", {"pr-7": ""})
     assert wire.slept == [0.3, 0.3]
