@@ -160,7 +160,7 @@ def _without_pointless(upkeep: Upkeep, pointless: Mapping[str, Mapping[str, str]
     for service, tags in pointless.items():
         if tags:
             upkeep.retag(service, tags)
-            gone += [f"{tag} of {service}" for tag in tags]
+            gone += [f"`{tag}` of {service}" for tag in tags]
     return gone
 
 

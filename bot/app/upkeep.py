@@ -46,7 +46,7 @@ def untag(upkeep: Upkeep, numbers: Collection[int]) -> list[str]:
         tags = cleanup.tags_of(holding, numbers)
         if tags:
             upkeep.retag(holding.service, tags)
-            found += [f"{tag} of {holding.service}" for tag in tags]
+            found += [f"`{tag}` of {holding.service}" for tag in tags]
     return found
 
 
@@ -133,7 +133,7 @@ def tidy(upkeep: Upkeep, history: tuple[Entry, ...], rules: Rules, swept: Swept)
     for service, gone in changed.items():
         if gone:
             upkeep.retag(service, gone)
-            tags += [f"{tag} of {service}" for tag in gone]
+            tags += [f"`{tag}` of {service}" for tag in gone]
     holdings = upkeep.holdings() if tags else holdings
     return delete(upkeep, holdings, history, rules, replace(swept, tags=(*swept.tags, *tags)))
 

@@ -63,11 +63,14 @@ def _swept(one: Swept) -> list[str]:
     if one.idle:
         return []
     lines = [f"- {prose(preview)}" for preview in one.previews]
-    lines += [f"- tag {code(tag)}" for tag in one.tags]
+    lines += [f"- tag {prose(tag)}" for tag in one.tags]
     lines += [f"- revision {code(name)}" for name in one.revisions[:_SHOWN]]
     lines += [f"- {count(one.left, 'revision')} more with the next run"] if one.left else []
-    lines += [f"- ⚠️ {prose(problem)}" for problem in one.problems]
-    return [f"**Removed from {cell(one.environment)}:**", "\n".join(lines)]
+    problems = [f"- ⚠️ {prose(problem)}" for problem in one.problems]
+    return [
+        f"**Removed from {cell(one.environment)}:**" if lines else f"**{cell(one.environment)}:**",
+        "\n".join([*lines, *problems]),
+    ]
 
 
 # -- the parts --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.facts import Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason
-from bot.errors import UpstreamError
+from bot.errors import AuthError, NotFoundError, UpstreamError
 
 DAY = 86_400.0
 
@@ -525,6 +525,20 @@ def test_without_a_preview_there_is_nothing_to_extend_or_destroy(staging: Any) -
     assert staging.say("/preview extend").reason is Reason.NO_PREVIEW
 
 
+def test_an_environment_without_previews_has_none_to_extend_or_destroy(world: Any) -> None:
+    world.released(1)
+    assert world.say("/preview extend staging").reason is Reason.NO_PREVIEW
+    assert world.say("/preview destroy staging").reason is Reason.NO_PREVIEW
+
+
+def test_without_a_way_into_the_cloud_it_is_told(staging: Any) -> None:
+    staging.log.fail("connect", error=AuthError("This run has no OIDC token."))
+    with pytest.raises(AuthError):
+        staging.say("/preview create")
+    assert states(staging) == ["error"]
+    assert "no OIDC token" in staging.shown
+
+
 def test_a_preview_is_destroyed(staging: Any) -> None:
     preview(staging)
     outcome = staging.say("/preview destroy staging")
@@ -573,7 +587,7 @@ def test_closed_the_preview_goes(staging: Any) -> None:
     assert tags(staging) == {}
     assert states(staging) == ["inactive"]
     assert "is gone: the pull request is closed." in staging.shown
-    assert "Taken away: pr-7 of web on staging." in "\n".join(staging.summary)
+    assert "Taken away: `pr-7` of web on staging." in "\n".join(staging.summary)
     assert serves(staging) == {sha_of(1)}
 
 
@@ -589,6 +603,26 @@ def test_opened_again_it_stays(staging: Any) -> None:
     outcome = staging.handle(staging.followed("closed"))
     assert outcome.decision is Decision.IGNORED
     assert tags(staging) == {"web": ["pr-7"]}
+
+
+def test_closed_while_the_cloud_does_not_answer_it_is_told(staging: Any) -> None:
+    preview(staging)
+    closing(staging)
+    staging.log.fail("holdings")
+    outcome = staging.handle(staging.followed("closed"))
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.FAILED, Reason.UPSTREAM_FAILED, 1)
+    assert "GitHub answered 502" in outcome.message
+    assert states(staging) == ["success"]
+
+
+def test_a_comment_that_cannot_be_written_keeps_nothing_from_going(staging: Any) -> None:
+    preview(staging)
+    closing(staging)
+    staging.log.fail("edit_comment")
+    outcome = staging.handle(staging.followed("closed"))
+    assert outcome.reason is Reason.PREVIEW_REMOVED
+    assert tags(staging) == {}
+    assert "GitHub answered 502" in "\n".join(staging.summary)
 
 
 def test_closed_while_a_release_runs_the_sweep_is_named(staging: Any) -> None:
@@ -683,6 +717,26 @@ def test_where_the_pull_request_cannot_be_read_everything_stays(staging: Any) ->
     assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.FAILED, Reason.UPSTREAM_FAILED, 1)
     assert tags(staging) == {"web": ["pr-7"]}
     assert states(staging) == ["success"]
+
+
+def test_a_number_that_is_no_pull_request_of_ours_is_left(staging: Any) -> None:
+    preview(staging)
+    gone = NotFoundError("no such pull request", service="GitHub", operation="x", status=404)
+    staging.log.fail("pull_request", error=gone)
+    assert staging.handle(staging.schedule()).exit_code == 0
+    assert tags(staging) == {"web": ["pr-7"]}
+
+
+def test_one_environment_keeps_no_other_from_its_turn(staging: Any) -> None:
+    staging.log.fail("connect", error=AuthError("This run has no OIDC token."))
+    outcome = staging.handle(staging.schedule())
+    assert (outcome.decision, outcome.exit_code) == (Decision.FAILED, 1)
+    assert "staging: This run has no OIDC token." in outcome.message
+
+
+def test_a_target_that_keeps_its_own_house_is_passed_by(staging: Any) -> None:
+    staging.target.upkeep = None
+    assert staging.handle(staging.schedule()).reason is Reason.SWEPT
 
 
 def test_renewed_while_the_sweep_waited_it_stays(staging: Any) -> None:

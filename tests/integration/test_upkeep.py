@@ -56,7 +56,7 @@ def test_tags_of_releases_before_are_taken_off(few: Any) -> None:
     few.target.upkeep.tags["web"]["demo"] = few.target.upkeep.made["web"][-1].name  # somebody's
     release(few, 3)
     assert few.target.upkeep.reachable() == {"web": ["demo", "pr-3"], "worker": ["pr-3"]}
-    assert "tag `pr-2 of web`" in "\n".join(few.summary)
+    assert "tag `pr-2` of web" in "\n".join(few.summary)
 
 
 def test_nothing_to_do_is_not_told(world: Any) -> None:
@@ -117,6 +117,29 @@ def test_the_sweep_does_the_same(few: Any) -> None:
     assert outcome.reason is Reason.SWEPT
     assert names(few) == ["0000003", "0000002"]
     assert "Removed: 0 previews, 0 tags, 2 revisions." in outcome.message
+
+
+def test_and_takes_pointless_tags_off(few: Any) -> None:
+    release(few, 1, 2)
+    few.target.upkeep.tags["web"]["pr-1"] = few.target.upkeep.made["web"][-1].name  # its removal had failed
+    outcome = few.handle(few.schedule())
+    assert "Removed: 0 previews, 1 tags, 0 revisions." in outcome.message
+    assert few.target.upkeep.reachable()["web"] == ["pr-2"]
+
+
+def test_a_long_record_is_read_far_enough(world: Any) -> None:
+    """Thirty failures hide what was released before: it can be gone back to all the same."""
+    release(world, 1)
+    world.target.broken.add("rollout-web")
+    for _ in range(31):
+        world.say("/deploy staging", number=1)
+    world.target.broken.clear()
+    world.clock.sleep(2 * DAY)
+    world.github.files[".github/slipway.yml", "main"] = world.github.files[".github/slipway.yml", "main"].replace(
+        "    region:", "    keep_revisions: 0\n    region:"
+    )
+    release(world, 2)
+    assert "0000001" in names(world)
 
 
 def test_the_revision_of_a_preview_that_is_over_goes_once_it_is_not_the_latest(world: Any) -> None:
