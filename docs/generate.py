@@ -61,7 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "      service_account: ${vars.DEPLOYER_SA}",
     "Defaults": "targets:\n  gcp:\n    defaults: {port: 8080, memory: 512Mi, timeout: 60s}",
     "ServiceConfig": "targets:\n  gcp:\n    services:\n      web:\n        public: true\n        env: {APP_ROLE: web}\n"
-    "        scale: {min: 1, max: 4}",
+    "        scale: {min: 1, max: 4}\n      shipper: {kind: worker_pool, command: [python, manage.py, work]}",
     "JobConfig": "targets:\n  gcp:\n    jobs:\n      migrate: {when: release, run: migrate --noinput, timeout: 5m}",
     "SecretRef": "targets:\n  gcp:\n    secrets:\n      DATABASE_URL: shop-database-url{suffix}\n"
     "      /secrets/.env: {name: shop-env, version: 7}",
@@ -75,11 +75,16 @@ EXAMPLES: Mapping[str, str] = {
     "JobCheckConfig": "targets:\n  gcp:\n    jobs: {smoke: {run: smoke_test}}\n    verify: [{job: smoke}]",
     "IamCheckConfig": "targets:\n  gcp:\n    verify: [{iam: web, no_public_invoker: false, ingress: all}]",
     "ServingCheckConfig": "targets:\n  gcp:\n    verify: [{serving: [web], deadline: 30s}]",
+    "AllAtOnce": "targets:\n  gcp:\n    strategy: all-at-once",
+    "Canary": "targets:\n  gcp:\n    strategy: {type: canary, stages: [5, 25], stage_time: 5m}",
+    "Watch": "targets:\n  gcp:\n    watch: {time: 10m, then: rollback}",
     "Scheduler": "targets:\n  gcp:\n    scheduler: {source: shop/schedule.py, prefix: shop-}",
     "Dynos": "targets:\n  heroku:\n    type: heroku\n    app: shop-{env}\n"
     "    formation: {web: 2, beat: {qty: 1, max: 1}}",
     "EnvironmentConfig": "environments:\n  staging: {target: gcp, on: push}\n  production:\n    target: gcp\n"
     "    url: https://shop.example\n    permissions: {deploy: admin}",
+    "PreviewConfig": "environments:\n  staging:\n    target: gcp\n"
+    "    previews: {services: [web], env: {BANNER: preview}, ttl: 3d, verify: [{http: /health/}]}",
     "Approvals": "environments:\n  production: {approvals: {environment: production}}",
 }
 
@@ -95,7 +100,7 @@ is merged. `slipway config check` explains a file, or everything that is wrong w
 - A key that is not listed here is an error, and so are a wrong type and a name that leads nowhere.
 - What a service or job does not declare is left as it is on Cloud Run.
 - Only `true` and `false` are booleans. Numbers may stand where text is asked for and stay as written: `1.10`, `0755`.
-- A *duration* is `90s`, `20m`, `1h30m`, `250ms` or a number of seconds, seven days at most.
+- A *duration* is `90s`, `20m`, `1h30m`, `3d`, `250ms` or a number of seconds, seven days at most.
 - *Parsed; not acted on yet*: the key is understood, but a release that it bears on is refused rather than done
   without it.
 
@@ -146,6 +151,8 @@ def configuration() -> str:
 KINDS: Mapping[str, str] = {
     "CloudRunTarget": " with `type: cloud_run`",
     "HerokuTarget": " with `type: heroku`",
+    "AllAtOnce": " with `type: all-at-once`",
+    "Canary": " with `type: canary`",
     "HttpCheckConfig": " with `http`",
     "JobCheckConfig": " with `job`",
     "IamCheckConfig": " with `iam`",
@@ -232,8 +239,9 @@ def _default(node: Mapping[str, Any]) -> str:
     value = node.get("default")
     if value is None or value in ("", [], {}):
         return "none"
-    if isinstance(value, float):  # all of them are durations
-        whole, unit = (value / 60, "m") if value >= 120 and value % 60 == 0 else (value, "s")
+    if isinstance(value, float) and node.get("type") != "number":  # a duration
+        units = ((86400, "d"), (60, "m"))
+        whole, unit = next(((value / s, u) for s, u in units if value >= 2 * s and value % s == 0), (value, "s"))
         return f"`{whole:g}{unit}`"
     return f"`{json.dumps(value) if isinstance(value, bool) else value}`"
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from bot.app.answers import answer_help, answer_status, unlock
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
-from bot.app.release import release
+from bot.app.release import ready, release
 from bot.core.commands import MAX_COMMANDS, REGISTRY
 from bot.core.config import Config
 from bot.core.config_file import load
@@ -130,7 +130,8 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
         if request.command.verb == "status":
             return answer_status(context, config, request)
         if request.command.verb == "unlock":
-            return unlock(context, request)
+            # The command job may not delete a ref: that is for the release job, as all changes are.
+            return ready(request, "") if context.settings.phase == "command" else unlock(context, request)
         if request.command.verb == "preview":
             from bot.app.previews import preview  # noqa: PLC0415 - most runs are about none
 
@@ -187,13 +188,14 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
             sentence=f"One comment may hold {MAX_COMMANDS} commands, not {len(requests)}.",
             next="Write another comment.",
         )
-    if len({request.command.verb == "preview" for request in requests if REGISTRY[request.command.verb].mutates}) > 1:
+    verbs = [(REGISTRY[request.command.verb], request.command.environment) for request in requests]
+    if len({verb.name == "preview" for verb, _ in verbs if verb.mutates and verb.exclusive}) > 1:
         return Refusal(
             reason=Reason.TOO_MANY_COMMANDS,
             sentence="One comment is about releases or about previews, not about both.",
             next="Write the other one in a comment of its own.",
         )
-    changed = [request.command.environment for request in requests if REGISTRY[request.command.verb].mutates]
+    changed = [environment for verb, environment in verbs if verb.mutates and verb.exclusive]
     twice = next((name for name in changed if changed.count(name) > 1), None)
     if twice is None:
         return None

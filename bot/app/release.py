@@ -6,18 +6,19 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from bot.app import endings, records
+from bot.app import endings, previewing, records
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
+from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
-from bot.core.config import Config
+from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
 from bot.core.plan import Plan, Restore
-from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
 from bot.core.ports import DEEP_HISTORY, HISTORY
 from bot.core.record import Entry, by_command, entries
@@ -29,7 +30,9 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-from bot.report.answers import plan_comment
+
+if TYPE_CHECKING:
+    from bot.core.stages import Rate
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -49,6 +52,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
     if done is not None and done.succeeded:
+        let_go(context, facts)
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
@@ -56,10 +60,11 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     def environment_at(other: str) -> Environment:
         return resolved_at(context, config, request, other)
 
-    if request.command.dry_run and not target.cancelled():
-        return _dry_run(context, facts, request, target.result(), history, environment_at)
     if context.settings.phase == "command":
-        return _ready(request, sha)
+        return ready(request, sha)
+    if request.command.dry_run:
+        case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
+        return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
     return _holding(context, facts, request, target, history, environment_at)
 
 
@@ -70,38 +75,8 @@ NOT_A_PULL_REQUEST = Refusal(
 )
 
 
-def _dry_run(
-    context: Context,
-    facts: Facts,
-    request: Request,
-    target: Target,
-    history: tuple[Entry, ...],
-    environment_at: Callable[[str], Environment],
-) -> Outcome:
-    """Show what would be done. Nothing is taken, written down or changed."""
-    plan, sha = plan_release(facts.environment, target.traits), facts.sha
-    if request.command.verb == "rollback":
-        history = _deeper(context, request, history)
-        case = decide(facts, request, target, target.serving(), history, environment_at=environment_at)
-        if isinstance(case, Refusal):
-            return context.refuse(request, (case,))
-        plan, sha = case.plan, case.sha
-    name, verb = facts.environment.name, "rollback" if request.command.verb == "rollback" else "deploy"
-    steps = tuple(map(title, plan.steps))
-    body = plan_comment(steps, verb=verb, environment=name, sha=sha, marker=context.marker(request, sha))
-    comment = context.say(request, body)
-    context.react("rocket")
-    return Outcome(
-        decision=Decision.ANSWERED,
-        reason=Reason.PLAN_SHOWN,
-        environment=name,
-        sha=sha,
-        comment_id=comment.id if comment else 0,
-        message=f"Would {verb} `{short(sha)}` on {name}: {', '.join(steps)}.",
-    )
-
-
-def _ready(request: Request, sha: str) -> Outcome:
+def ready(request: Request, sha: str) -> Outcome:
+    """Return that the release job may go on."""
     name = request.command.environment
     return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
 
@@ -129,30 +104,67 @@ def _holding(
 ) -> Outcome:
     """Take the environment's lock, and release under it: what serves is asked while nobody else may change it.
 
-    The comment is made beside it: its author need not wait for what the release waits for.
+    The comment comes after the lock, which names its thread: of a run that dies, it can be found by that.
     """
     reporter = Reporter(context, request, started=context.clock.now())
+    lock = _take_lock(context, facts, request)
+    if isinstance(lock, Refusal):
+        return context.refuse(request, (lock,), sha=facts.sha)
     earlier = by_command(history, request.id)
     if earlier is not None and not earlier.finished:
         context.adopt_comment(request, earlier.record.comment_id)
     comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
+    tidied = context.gatherer.ask(tell_of_the_dead, context, facts, request, comment)
     try:
-        lock = _take_lock(context, facts, request)
-        if isinstance(lock, Refusal):
-            return _refused(context, request, lock, reporter, comment, sha=facts.sha)
-        try:
-            connected = target.result()
-            history = _deeper(context, request, history)
-            case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
-            if isinstance(case, Refusal):
-                return _refused(context, request, case, reporter, comment)
-            return _recorded(context, case, reporter, comment)
-        finally:
-            with suppress(SlipwayError):  # the next command reaps it: this run will be over
-                context.final.release_lock(lock)
+        connected = target.result()
+        history = _deeper(context, request, history)
+        case = _decide(context, facts, request, connected, history, environment_at)
+        if isinstance(case, Refusal):
+            return _refused(context, request, case, reporter, comment)
+        changed = previewing.changed(case)
+        if changed is not None:
+            return _refused(context, request, changed, reporter, comment, sha=case.sha)
+        return _recorded(context, case, reporter, comment)
     finally:
         wait([comment])
+        wait([tidied])
         reporter.close()
+        with suppress(SlipwayError):  # the next command reaps it: this run will be over
+            context.final.release_lock(lock)
+
+
+def _decide(
+    context: Context,
+    facts: Facts,
+    request: Request,
+    target: Target,
+    history: tuple[Entry, ...],
+    environment_at: Callable[[str], Environment],
+) -> Case | Refusal:
+    """Ask what serves, and what traffic there is where that matters, and decide."""
+    rates = context.gatherer.ask(_rates, context, facts, target)
+    serving = target.serving()
+    return decide(facts, request, target, serving, history, environment_at=environment_at, rates=rates.result())
+
+
+def _rates(context: Context, facts: Facts, target: Target) -> Mapping[str, Rate] | None:
+    """Ask for the traffic of the services with stages, all at once; None if there are none."""
+    stages = any(isinstance(unit.strategy, Canary) for region in facts.environment.regions for unit in region.units)
+    if facts.command.verb == "rollback" or not stages:
+        return None
+    from bot.core.stages import RATE_WINDOW, Rate, staged  # noqa: PLC0415 - see decision.py
+
+    until = context.clock.now()
+    asked = {
+        name: context.gatherer.ask(target.traffic, name, until - RATE_WINDOW, until)
+        for name in staged(facts.environment)
+    }
+    rates: dict[str, Rate] = {}
+    for name, future in asked.items():
+        seen = future.result().values()
+        requests, errors = sum(one.requests for one in seen), sum(one.errors for one in seen)
+        rates[name] = Rate(requests=requests / RATE_WINDOW, errors=errors / requests if requests else 0.0)
+    return rates
 
 
 def _deeper(context: Context, request: Request, history: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -198,7 +210,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         run_id=run.id,
         run_attempt=run.attempt,
         actor=request.actor,
-        pull_request=request.number or None,
+        pull_request=request.issue or None,
         sha=facts.sha,
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
@@ -218,10 +230,10 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     try:
         moved = head.result()
     except SlipwayError:
-        records.abandon(context, deployment, "The head could not be read again. Nothing was changed.")
+        abandon(context, deployment, "The head could not be read again. Nothing was changed.")
         raise
     if moved is not None:
-        records.abandon(context, deployment, "The branch moved before anything was changed.")
+        abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison)
@@ -272,6 +284,7 @@ def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
         history=case.history,
         settings=context.settings,
         started=started,
+        notes=case.notes,
     )
 
 
@@ -294,14 +307,7 @@ def _pins(context: Context, case: Case) -> Future[Mapping[str, str]]:
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
     if not case.previous_sha or case.previous_sha == case.sha:
         return given(None)
-    return context.gatherer.ask(_comparison, context, case.previous_sha, case.sha)
-
-
-def _comparison(context: Context, base: str, head: str) -> Comparison | None:
-    try:
-        return context.github.compare(base, head)
-    except SlipwayError:  # what ships is nice to know; the release does not hang on it
-        return None
+    return context.gatherer.ask(previewing.compare, context, case)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:
@@ -324,15 +330,12 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
-    hold = None
-    if report.state == "released" and report.verb == "rollback":
-        hold = context.gatherer.ask(records.put_on_hold, context, case)
+    held = report.state == "released" and report.verb == "rollback"
+    hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
-    status = context.gatherer.ask(records.close, context, deployment, state, endings.told(report), report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
-    comment_id, untold = _write_last(reporter, report, status, sign)
-    if hold is not None and hold.exception() is not None:
-        untold.append("Automatic releases could not be put on hold: the next push may release again.")
+    comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
+    wait([sign])  # before the lock is released
     context.summary += untold
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
@@ -345,11 +348,13 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
 
 
 def _write_last(
-    reporter: Reporter, report: ReleaseReport, status: Future[None], sign: Future[None]
+    context: Context, reporter: Reporter, report: ReleaseReport, deployment: Deployment, state: str, hold: Future[None]
 ) -> tuple[int, list[str]]:
-    """Write the last comment and await the last status; returns the comment's id and what could not be written.
+    """Write the last comment, then the last status; returns the comment's id and what could not be written.
 
-    A release that is live stays one, though GitHub may not be told; so it is said in the summary.
+    In this order: a deployment that is closed is not looked at again, so its comment and its hold have to be final by
+    then, even if the run dies in between. A release that is live stays one, though GitHub may not be told; so it is
+    said in the summary.
     """
     untold: list[str] = []
     comment_id = 0
@@ -358,11 +363,12 @@ def _write_last(
     except SlipwayError as error:
         untold.append(f"The last comment could not be written: {error.message}")
     finally:
-        wait([status, sign])  # before the lock is released, whatever happens
-    try:
-        status.result()
-    except SlipwayError as error:
-        untold.append(f"The deployment's last status could not be written: {error.message}")
+        if hold.exception() is not None:
+            untold.append("Automatic releases could not be put on hold: the next push may release again.")
+        try:
+            records.close(context, deployment, state, endings.told(report), report.url)
+        except SlipwayError as error:
+            untold.append(f"The deployment's last status could not be written: {error.message}")
     return comment_id, untold
 
 

@@ -30,6 +30,7 @@ class Flag:
 class Verb:
     """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
 
+    ``exclusive``: not beside another command that changes the same environment.
     ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``. ``actions``: one of these
     has to come first.
     """
@@ -39,6 +40,7 @@ class Verb:
     usage: str
     role: str
     mutates: bool
+    exclusive: bool = True
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
     actions: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class Verb:
 
 _REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
 _DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.")
+_PLAN = Flag(name="plan", value="NAME", summary="Run the plan that a dry run has shown, or nothing at all.")
 
 REGISTRY: Mapping[str, Verb] = {
     verb.name: verb
@@ -56,12 +59,12 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="deploy",
             summary="Build, migrate, roll out and verify this pull request's head.",
-            usage="/deploy <environment> [@sha] [--dry-run] [--reason=TEXT]",
+            usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _REASON),
+            flags=(_DRY_RUN, _PLAN, _REASON),
             examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
             notes=(
                 "On a merged pull request it means the merge commit.",
@@ -72,7 +75,7 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="rollback",
             summary="Bring back the release that served before the present one.",
-            usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--reason=TEXT]",
+            usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment"}),
@@ -84,6 +87,7 @@ REGISTRY: Mapping[str, Verb] = {
                     summary="A recorded release: its deployment's number, its sha, or one of its revisions.",
                 ),
                 _DRY_RUN,
+                _PLAN,
                 _REASON,
             ),
             examples=(
@@ -103,7 +107,8 @@ REGISTRY: Mapping[str, Verb] = {
             summary="Lift the hold on an environment, so that pushes release it again.",
             usage="/unlock <environment>",
             role="write",
-            mutates=False,
+            mutates=True,
+            exclusive=False,
             takes=frozenset({"environment"}),
             needs_environment=True,
             examples=("/unlock staging",),

@@ -127,7 +127,7 @@ class Permissions(Model):
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
-    preview: Roles | None = Field(None, description="Who may `/preview`. Default: `write`.")
+    preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
 
@@ -310,9 +310,11 @@ class Canary(Model):
     )
     stage_time: Duration = Field(300.0, description="How long a stage is watched at least.")
     deadline: Duration = Field(
-        1800.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
+        1200.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
     )
-    look_every: Duration = Field(30.0, description="Time between two looks.")
+    look_every: Duration = Field(
+        60.0, description="Time between two looks. Each has its share of the false alarms, so more are not better."
+    )
     source: Literal["monitoring", "probes"] = Field(
         "monitoring",
         description="`monitoring`: what users' requests got, by Cloud Monitoring. `probes`: requests of the bot's own "
@@ -372,11 +374,14 @@ class Watch(Model):
         "suggest", description="What more errors mean: the way back, or a word in the comment."
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
+        0.99, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
     )
-    rise: float = Field(
-        1.0, gt=0.0, description="The least rise that matters, in error lines a minute above what was usual."
+    factor: float = Field(
+        2.0, ge=1.0, description="How many times as fast error lines must come, at least, for it to matter."
     )
+    fewest: int = Field(5, ge=1, description="Fewer new error lines than these are never an alarm.")
+    look_every: Duration = Field(30.0, description="Time between two looks.")
+    delay: Delay = Field(15.0, description="How long a line may take to arrive. A look goes no closer to the present.")
 
 
 def _watch(value: Any) -> Any:
@@ -404,7 +409,11 @@ class ServiceConfig(Workload):
     port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
     timeout: Duration | None = Field(None, description="Request timeout.")
     concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
-    scale: Scale | None = Field(None, description="Instances.")
+    scale: Scale | None = Field(
+        None,
+        description="Instances. A worker pool does not scale by itself: a release leaves its number of instances alone "
+        "within these bounds, and sets any other to the nearer one.",
+    )
     probe: Probes | None = Field(None, description="HTTP probes.")
     default_url: bool | None = Field(None, description="Whether the `run.app` URL is served.")
 

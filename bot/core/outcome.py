@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from bot.core.changes import Change
 from bot.core.checks import CheckResult
 from bot.core.facts import Commit, Comparison
 from bot.core.target import Diagnosis
@@ -79,6 +80,8 @@ class Reason(StrEnum):
     CHECKS_FAILED = "checks_failed"
     CHECKS_PENDING = "checks_pending"
     CHECKS_MISSING = "checks_missing"
+    TOO_LITTLE_TRAFFIC = "too_little_traffic"
+    PLAN_CHANGED = "plan_changed"
     LOCKED = "locked"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
@@ -143,6 +146,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_FAILED: "A required check failed on the sha.",
     Reason.CHECKS_PENDING: "A required check is still running on the sha.",
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
+    Reason.TOO_LITTLE_TRAFFIC: "A stage could not be decided by its deadline at today's traffic.",
+    Reason.PLAN_CHANGED: "The plan is no longer the one that `--plan` names.",
     Reason.LOCKED: "Another release holds the environment.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
@@ -211,6 +216,7 @@ class ServiceLine:
     """One service in the report: what served before, what was tried, what serves now (revision names, ``""`` = none).
 
     ``healthy`` is whether what serves now is what was wanted (the release, or after a failure the former revision).
+    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing.
     """
 
     service: str
@@ -220,6 +226,7 @@ class ServiceLine:
     now_percent: int = 100
     url: str = ""
     healthy: bool = True
+    asked: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +265,30 @@ class ReleaseReport:
     behind_by: int = 0
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
+    notes: tuple[str, ...] = ()  # what was left out of the plan, and why
+    warnings: tuple[str, ...] = ()  # what went well, but wants a look
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanReport:
+    """What a dry run shows. ``waves``: titles of steps, those together that run at the same time.
+
+    ``again`` is the command that runs it, ``fingerprint`` names the very plan. ``notes``: what was left out and why.
+    """
+
+    verb: Literal["deploy", "rollback"]
+    environment: str
+    sha: str
+    previous_sha: str
+    fingerprint: str
+    again: str
+    waves: tuple[tuple[str, ...], ...] = ()
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    comparison: Comparison | None = None
+    migrations: tuple[str, ...] = ()
+    usual_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +310,7 @@ class EnvironmentStatus:
     lock: str = ""
     history: tuple[str, ...] = ()
     url: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

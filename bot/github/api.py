@@ -164,6 +164,7 @@ class Api:
                 ahead_by=mapping.need(first, "ahead_by", int),
                 behind_by=mapping.need(first, "behind_by", int),
                 commits=tuple(commits[-PER_PAGE:]),
+                files=mapping.changed_files(first),
                 url=mapping.text(first, "html_url"),
             )
 
@@ -291,6 +292,10 @@ class Api:
     def comment(self, number: int, body: str) -> CommentRef:
         """See the port. 1 call."""
         return self._comments.create(number, body)
+
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        """See the port. 1 call for each hundred."""
+        return self._comments.since(number, since)
 
     def edit_comment(self, comment_id: int, body: str) -> None:
         """See the port. 1 call."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.facts import Lock
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
+from bot.core.titles import place
 from bot.report.comment import instruction, paragraphs
 from bot.report.markdown import cell, code, code_link, fence, link, prose, row
 from bot.report.sections import serving_now
@@ -72,7 +73,7 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
         table.append(
             row(code_link(one.environment, one.url), _serving(one), _since(one, now), _health(one), lock, squares)
         )
-    notes = [f"- **{cell(one.environment)}**: {prose(one.note)}" for one in rows if one.note]
+    notes = [f"- **{cell(one.environment)}**: {prose(note)}" for one in rows for note in one.notes]
     heading = f"{marker}\n### Environments · {clock(now)} UTC"
     return paragraphs([heading, "\n".join(table), "\n".join(notes)])
 
@@ -104,7 +105,7 @@ def _health(one: EnvironmentStatus) -> str:
         words.append("❔ not asked, from the record")
     elif one.services:
         well = sum(line.healthy for line in one.services)
-        bad = [f"{code(line.service)} {serving_now(line)}" for line in one.services if not line.healthy]
+        bad = [f"{code(place(line.service))} {serving_now(line)}" for line in one.services if not line.healthy]
         words.append("; ".join([f"{'❌' if bad else '✅'} {well}/{len(one.services)} services", *bad]))
     return " · ".join(words)
 
@@ -142,14 +143,6 @@ def _manual(entry: HelpEntry) -> list[str]:
         "\n".join([row("Flag", "Meaning"), "|---|---|", *flags]) if flags else "",
         f"Examples (put a slash before them): {examples}" if examples else "",
     ]
-
-
-def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str, marker: str) -> str:
-    """Return what a release or rollback would do, step by step. ``steps`` are titles in the order of the plan."""
-    where = f"{code(short(sha))} {'to' if verb == 'deploy' else 'back on'} **{cell(environment)}**"
-    listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
-    do = code(f"/{verb} {environment}")
-    return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])
 
 
 def unlocked_comment(environment: str, hold: Lock | None, *, marker: str) -> str:

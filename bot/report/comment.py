@@ -6,9 +6,10 @@ Every function here takes values and returns Markdown. All text from elsewhere g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import assert_never
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
@@ -16,6 +17,8 @@ from bot.report.markdown import address, cell, code, details, prose
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration
 
+_MARKER = re.compile(r"<!-- slipway:v1 ([^<>\r\n]*) -->")
+_UNDER_WAY = re.compile(r"<!-- slipway:v1 [^<>\r\n]*-->\r?\n### (?:🟡|🟠) ")  # the verdicts of a state that is running
 _NEARLY = 0.95  # a release that is not over never shows a full bar
 
 
@@ -27,6 +30,18 @@ def marker(command_id: str, *, environment: str = "", sha: str = "") -> str:
     pairs = (("id", command_id), ("env", environment), ("sha", sha))
     words = " ".join(f"{key}={quote(value, safe=':.').replace('--', '-%2D')}" for key, value in pairs if value)
     return f"<!-- slipway:v1 {words} -->"
+
+
+def read_marker(body: str) -> dict[str, str]:
+    """Return what a comment's hidden first line says (``id``, ``env``, ``sha``), nothing if it has none of ours."""
+    found = _MARKER.match(body)
+    pairs = (pair.partition("=") for pair in found[1].split()) if found else ()
+    return {name: unquote(value) for name, _, value in pairs}
+
+
+def under_way(body: str) -> bool:
+    """Whether a comment says that a release is under way."""
+    return bool(_UNDER_WAY.match(body))
 
 
 def release_comment(report: ReleaseReport, *, marker: str) -> str:
@@ -75,6 +90,7 @@ def _running(report: ReleaseReport) -> list[str]:
     return [
         prose(report.sentence),
         steps_table(report),
+        _notes(report),
         checks_table(report.steps),
         _progress(report),
         _behind(report),
@@ -86,7 +102,9 @@ def _running(report: ReleaseReport) -> list[str]:
 def _released(report: ReleaseReport) -> list[str]:
     return [
         prose(report.sentence),
+        _warnings(report),
         checks_table(report.steps),
+        _notes(report),
         _not_undone(report),
         _on_hold(report),
         _behind(report),
@@ -156,6 +174,18 @@ def _behind(report: ReleaseReport) -> str:
 
 def _not_undone(report: ReleaseReport) -> str:
     return f"**Not undone:** {', '.join(prose(item, 200) for item in report.not_undone)}." if report.not_undone else ""
+
+
+def _warnings(report: ReleaseReport) -> str:
+    """Return the box of what wants a look although the release is live."""
+    if not report.warnings:
+        return ""
+    back = f"To go back: {code(f'/rollback {report.environment}')}"
+    return "\n".join(["> [!WARNING]", *(f"> {prose(warning)}" for warning in report.warnings), f"> {back}"])
+
+
+def _notes(report: ReleaseReport) -> str:
+    return "\n".join(f"- Left out: {prose(note, 200)}" for note in report.notes)
 
 
 def _on_hold(report: ReleaseReport) -> str:

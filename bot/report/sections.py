@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from bot.core.checks import CheckResult
+from bot.core.facts import Comparison
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
+from bot.core.titles import place
 from bot.report.markdown import address, cell, code, code_link, details, fence, link, prose, row, tail
 from bot.report.words import clock, count, duration, listing, short
 
@@ -81,13 +83,15 @@ def services_table(services: Sequence[ServiceLine], *, tried: bool) -> str:
     lines = [row(*heads), "|---" * len(heads) + "|"]
     for line in services:
         other = line.tried if tried else line.before
-        lines.append(row(code_link(line.service, line.url), code(other) or "—", serving_now(line)))
+        lines.append(row(code_link(place(line.service), line.url), code(other) or "—", serving_now(line)))
     return "\n".join(lines)
 
 
 def serving_now(line: ServiceLine) -> str:
     """Return a service's sign, revision and share of the traffic."""
     sign = "✅" if line.healthy else "❌"
+    if not line.asked:
+        return "❔ could not be asked"
     if not line.now:
         return "nothing" if line.healthy else f"{sign} nothing"
     return f"{sign} {code(line.now)} {line.now_percent} %"
@@ -100,7 +104,7 @@ def first_errors(report: ReleaseReport) -> list[str]:
         logs = [link("logs", step.diagnosis.link) for step in steps if step.diagnosis and address(step.diagnosis.link)]
         titles = listing([f"*{cell(step.title)}*" for step in steps])
         if error:
-            where = f" ({', '.join(logs)})" if logs else ""
+            where = f" ({logs[0]})" if logs else ""
             blocks.append(f"**First error** in {titles}{where}:\n{fence(tail([error], 6))}")
         elif logs:
             blocks.append(f"{titles} {'has' if len(steps) == 1 else 'have'} {', '.join(logs)}.")
@@ -133,14 +137,19 @@ def _errors(report: ReleaseReport) -> dict[str, list[StepResult]]:
 
 def commits(report: ReleaseReport) -> str:
     """Return the folded list of commits that are new, newest first, ``""`` when it is not known or empty."""
-    if report.comparison is None or not report.comparison.commits:
+    return commit_list(report.comparison)
+
+
+def commit_list(comparison: Comparison | None) -> str:
+    """Return the folded list of a comparison's commits, newest first."""
+    if comparison is None or not comparison.commits:
         return ""
-    newest = list(reversed(report.comparison.commits))[:_COMMITS]
+    newest = list(reversed(comparison.commits))[:_COMMITS]
     lines = [f"- {code_link(short(one.sha), one.url)} {cell(one.subject, 120)}{_by(one.author)}" for one in newest]
-    more = max(report.comparison.ahead_by, len(report.comparison.commits)) - len(newest)
+    more = max(comparison.ahead_by, len(comparison.commits)) - len(newest)
     if more > 0:
         lines.append(f"- and {count(more, 'earlier commit')}")
-    return details(f"{count(report.comparison.ahead_by, 'commit')} in this release", "\n".join(lines))
+    return details(f"{count(comparison.ahead_by, 'commit')} in this release", "\n".join(lines))
 
 
 def gantt(report: ReleaseReport) -> str:

@@ -5,30 +5,28 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
-
-from google.cloud import run_v2
 
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
 from bot.core.upkeep import Upkeep
-from bot.errors import NotFoundError, SlipwayError
+from bot.errors import SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
 from bot.targets.parallel import together
 from bot.targets.run_jobs import Jobs
-from bot.targets.run_service import ingress_word
 from bot.targets.run_services import Services
 from bot.targets.run_template import revision_name
-from bot.targets.run_traffic import shares
 
 if TYPE_CHECKING:
+    from bot.core.canary import Observed
+    from bot.core.changes import Preview
     from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
@@ -95,6 +93,24 @@ class CloudRun:
         """Ask for the newest version of each secret, or of each that a release pins."""
         wanted = secret_versions.pinned_names(self._spec) if pinned else secret_versions.names(self._spec)
         return secret_versions.newest(self._google, wanted) if wanted else {}
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        """Return what requests got, by revision, as Cloud Monitoring shows it."""
+        from bot.targets import cloud_monitoring  # noqa: PLC0415 - few releases compare versions
+
+        spec = self._spec.service(service)
+        return cloud_monitoring.traffic(self._google, spec.name, spec.region, since=since, until=until)
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        """Count what some revisions logged as errors."""
+        origin = self._services.origin(service)
+        return cloud_logging.count_errors(self._google, origin, revisions, since=since, until=until)
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        """Say what a release would change."""
+        from bot.targets import run_preview  # noqa: PLC0415 - only a dry run shows them
+
+        return run_preview.preview(self._services, self._jobs, self._builds, jobs, known)
 
     def observe(self, step: Applied, known: Known) -> Observation:
         """Ask how far a step is."""
@@ -164,22 +180,28 @@ class CloudRun:
             query = ""
         return cloud_logging.diagnose(self._google, query) if query else Diagnosis()
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
-        """Return the URL to probe: the tag's before traffic, the service's own after."""
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
+        """Return the URL to probe: the tag's before traffic, the service's own after.
+
+        The baseline is asked at a tag of its own where it has one (the one it was released under, mostly).
+        """
         place = (service, phase, known.release.key)
         if not self._addresses.get(place):  # an address does not change once it is there
             self._addresses[place] = self._address(service, phase, known)
         return self._addresses[place]
 
-    def _address(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
-        found = self._services.get(service)
+    def _address(self, service: str, phase: Phase, known: Known) -> str:
+        kind, found = self._services.kind(service), self._services.get(service)
         if found is None:
             return ""
-        self._addresses[service, "live", known.release.key] = found.uri.rstrip("/")
+        live = self._addresses[service, "live", known.release.key] = kind.address(found)
         if phase == "live":
-            return found.uri.rstrip("/")
+            return live
+        if phase == "baseline":
+            former = known.start.service(service).revision
+            return next((s.url for s in kind.shares(found) if s.revision == former and s.url), live)
         name = revision_name(self._spec.service(service).name, known.release)
-        urls = (s.url for s in shares(found) if s.tag == known.release.tag and s.revision == name)
+        urls = (s.url for s in kind.shares(found) if s.tag == known.release.tag and s.revision == name)
         return next(urls, "")
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:
@@ -194,17 +216,9 @@ class CloudRun:
 
     def exposure(self, service: str) -> Exposure:
         """Ask who can reach a service. Raises NotFoundError when there is none."""
-        found = self._existing(service)
-        return Exposure(public=self._services.public(service, found), ingress=ingress_word(found))
-
-    def _existing(self, service: str) -> run_v2.Service:
-        found = self._services.get(service)
-        if found is None:
-            name = self._spec.service(service).name
-            raise NotFoundError(
-                f"The service {name} does not exist.", service="Cloud Run", operation="get the service", status=404
-            )
-        return found
+        found = self._services.existing(service)
+        public = self._services.public(service, found)
+        return Exposure(public=bool(public), ingress=self._services.kind(service).ingress(found))
 
     def _audience(self, service: str, url: str) -> str:
         """Return the audience that a service wants, ``""`` if it is public. Asked again after some seconds.
@@ -214,10 +228,11 @@ class CloudRun:
         """
         audience, until = self._audiences.get(service, ("", 0.0))
         if self._google.clock() >= until:
-            found = self._existing(service)
+            found = self._services.existing(service)
             parts = urlsplit(url)
-            own = found.uri or next(iter(found.custom_audiences), "") or f"{parts.scheme}://{parts.netloc}"
-            audience = "" if self._services.public(service, found) else own.rstrip("/")
+            own = self._services.kind(service).address(found) or next(iter(found.custom_audiences), "")
+            private = self._services.public(service, found) is False
+            audience = (own or f"{parts.scheme}://{parts.netloc}").rstrip("/") if private else ""
             self._audiences[service] = (audience, self._google.clock() + _REMEMBERED)
         return audience
 
@@ -238,8 +253,8 @@ class CloudRun:
                 handle = self._handle(step, known)
                 return cloud_logging.of_execution(handle) if handle else ""
             case Rollout():
-                name = self._spec.service(step.service).name
-                return cloud_logging.of_revision(name, revision_name(name, known.release))
+                revision = revision_name(self._spec.service(step.service).name, known.release)
+                return cloud_logging.of_revisions(self._services.origin(step.service), [revision])
             case Shift() | Restore():
                 return self._any_revision(known)
             case _:
@@ -247,6 +262,6 @@ class CloudRun:
 
     def _any_revision(self, known: Known) -> str:
         """Return the filter for the errors of all of the release's revisions: a failed check names no service."""
-        names = [spec.name for spec in self._spec.services]
-        revisions = " OR ".join(f'"{revision_name(name, known.release)}"' for name in names)
-        return f'resource.type="cloud_run_revision" AND resource.labels.revision_name=({revisions}) AND severity>=ERROR'
+        types = {self._services.kind(spec.key).log_type for spec in self._spec.services}
+        names = {revision_name(spec.name, known.release) for spec in self._spec.services}
+        return cloud_logging.errors_of(types, names)

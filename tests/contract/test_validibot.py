@@ -117,9 +117,7 @@ def test_heroku(config: Config) -> None:
 COMMON = {"build.overlay", "gates.preflight", "gates.interface"}
 CLOUD = {
     "targets.gcp.scheduler",
-    "targets.gcp.order",
     "targets.gcp: vpc: auto",
-    "targets.gcp: version: pin (of /secrets/.env)",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from bot.app import Context, handle
+from bot.core.canary import Observed
+from bot.core.changes import Change, Preview
 from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.core.facts import (
     CheckState,
@@ -45,6 +47,7 @@ from bot.core.target import (
     Exposure,
     Known,
     Observation,
+    Phase,
     ReleaseId,
     Running,
     Target,
@@ -179,6 +182,7 @@ class FakeGitHub:
         self.transient: set[str] = set()  # environments whose deployments nothing but the bot makes inactive
         self.bodies: dict[int, list[str]] = {}
         self.threads: dict[int, int] = {}
+        self.authors: dict[int, str] = {}  # of comments that are not the bot's own
         self.reactions: list[str] = []
         self.unreacted: list[int] = []
         self.locks: dict[str, Lock] = {}
@@ -281,7 +285,16 @@ class FakeGitHub:
             comment_id = next(self._ids)
             self.bodies[comment_id] = [body]
             self.threads[comment_id] = number
-        return CommentRef(id=comment_id, body=body)
+        return CommentRef(id=comment_id, author="slipway[bot]", body=body)
+
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        self._log("comments", number, since)
+        with self._mutex:
+            return tuple(
+                CommentRef(id=comment_id, author=self.authors.get(comment_id, "slipway[bot]"), body=bodies[-1])
+                for comment_id, bodies in self.bodies.items()
+                if self.threads[comment_id] == number
+            )
 
     def edit_comment(self, comment_id: int, body: str) -> None:
         self._log("edit_comment", comment_id)
@@ -439,10 +452,41 @@ class FakeTarget:
         self.executions: list[str] = []
         self.cancelled: list[str] = []
         self.secrets: dict[str, str] = {}
+        self.requests: dict[str, dict[str, Observed]] = {}
+        self.errors = 0
+        self.measure: Callable[[str, float, float], Mapping[str, Observed]] | None = None
 
     def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
         self._log("newest_secrets", pinned)
         return dict(self.secrets)
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        self._log("traffic", service)
+        staging = [share for share in self.live[service].traffic if share.percent not in {0, 100}]
+        if not staging:  # before a release: its rate is asked for
+            return self.requests.get(service, {})
+        if self.measure is not None:
+            return self.measure(service, since, until)
+        return {share.revision: Observed(requests=100 * share.percent, errors=0) for share in staging}
+
+    def candidate_of(self, service: str) -> str:
+        """The revision with the smallest share."""
+        return min(self.live[service].traffic, key=lambda share: share.percent).revision
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        self._log("error_lines", service)
+        return self.errors if set(revisions) & set(self.revisions) else 0
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        self._log("preview", *jobs)
+        artifact = self.images.get(known.release.sha)
+        changes = tuple(
+            Change(
+                where=name, what="image", before=state.digest, after=artifact.digest if artifact else "will be built"
+            )
+            for name, state in self.live.items()
+        )
+        return Preview(artifact=artifact, changes=changes, pins=dict(self.secrets))
 
     def serving(self) -> Serving:
         self._log("serving")
@@ -478,8 +522,8 @@ class FakeTarget:
                 name = self._revision(step.service, known)
                 return Done(handle=f"projects/p/{name}") if name in self.revisions else None
             case Shift():
-                wanted = {self._revision(service, known) for service in step.services}
-                return Done() if {self.live[service].revision for service in step.services} == wanted else None
+                shifted = all(self._share(service, known) == step.percent for service in step.services)
+                return Done() if shifted else None
             case Restore():
                 now = {state.service: state.revision for state in self.live.values()}
                 back = all(now[state.service] == state.revision for state in step.to.services)
@@ -505,7 +549,8 @@ class FakeTarget:
                     self.upkeep.rolled_out(step.service, revision, release)
                 case Shift():
                     for service in step.services:
-                        self.live[service] = self._state(service, self._revision(service, known))
+                        before = known.start.service(service).revision if step.percent < 100 else ""
+                        self.live[service] = self._state(service, self._revision(service, known), before, step.percent)
                 case Restore():
                     for state in step.to.services:
                         self.live[state.service] = state
@@ -514,14 +559,19 @@ class FakeTarget:
     def _revision(self, service: str, known: Known) -> str:
         return f"shop-{service}-{known.release.sha[:7]}-{known.release.key}"
 
-    def _state(self, service: str, revision: str) -> ServiceState:
-        key, sha = self.revisions[revision]
+    def _share(self, service: str, known: Known) -> int:
+        own = self._revision(service, known)
+        return sum(share.percent for share in self.live[service].traffic if share.revision == own)
+
+    def _state(self, service: str, revision: str, before: str = "", percent: int = 100) -> ServiceState:
+        shares = {revision: percent, before: 100 - percent} if before else {revision: 100}
+        made = {name: self.revisions[name] for name in shares}
         return ServiceState(
             service=service,
             url=f"https://{service}.test",
-            traffic=(TrafficShare(revision=revision, percent=100),),
-            digests={revision: f"sha256:{sha}"},
-            labels={revision: {"slipway-release": key, "slipway-sha": sha}},
+            traffic=tuple(TrafficShare(revision=name, percent=share) for name, share in shares.items()),
+            digests={name: f"sha256:{sha}" for name, (_, sha) in made.items()},
+            labels={name: {"slipway-release": key, "slipway-sha": sha} for name, (key, sha) in made.items()},
         )
 
     def cancel(self, step: Applied, known: Known) -> None:
@@ -532,7 +582,7 @@ class FakeTarget:
         self._log("diagnose", step.id)
         return Diagnosis(error=f"first error of {step.id}", tail=("line one", "line two"))
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
         self._log("endpoint", service, phase)
         if phase == "candidate":
             return f"https://{self._revision(service, known)}.test"

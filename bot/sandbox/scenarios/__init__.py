@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from bot.sandbox.scenarios import answers, failures, faults, heroku, previews, refusals, releases
+from bot.sandbox.scenarios import (
+    answers,
+    failures,
+    faults,
+    heroku,
+    plans,
+    pools,
+    previews,
+    refusals,
+    releases,
+    rollbacks,
+    rollouts,
+)
 from bot.sandbox.scenarios.model import Expectation, Finding, Play, Scenario
 
 __all__ = ["SCENARIOS", "Expectation", "Finding", "Play", "Scenario"]
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for theme in (releases, failures, refusals, answers, faults, heroku, previews)
-    for scenario in theme.SCENARIOS
-}
+THEMES = (
+    releases,
+    failures,
+    rollouts,
+    pools,
+    rollbacks,
+    plans,
+    refusals,
+    answers,
+    faults,
+    heroku,
+    previews,
+)
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for theme in THEMES for scenario in theme.SCENARIOS}

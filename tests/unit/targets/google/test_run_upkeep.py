@@ -229,12 +229,12 @@ def test_tags_that_come_and_go_meanwhile_are_no_conflict(wire: Any, upkeep: Any,
     assert sent(second) == [(OLD, 100, ""), ("theirs", 0, "demo"), ("x", 0, "pr-9")]
 
 
-def test_traffic_that_moves_meanwhile_is_one(wire: Any, upkeep: Any, api_error: Any) -> None:
-    wire.on("GET", "run", WEB, service(TAGGED), service([target_of("theirs", 100)], etag='"2"'))
-    wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"))
-    with pytest.raises(ConflictError):
-        upkeep.retag("web", {"pr-7": ""})
-    assert len(wire.made("PATCH", "shop-web")) == 1
+def test_traffic_that_moves_meanwhile_is_left_where_it_went(wire: Any, upkeep: Any, api_error: Any) -> None:
+    moved = service([target_of("theirs", 100), target_of("x", 0, "pr-7")], etag='"2"')
+    wire.on("GET", "run", WEB, service(TAGGED), moved)
+    wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"), OPERATION)
+    upkeep.retag("web", {"pr-7": ""})
+    assert sent(wire.made("PATCH", "shop-web")[1]) == [("theirs", 100, "")]
 
 
 # -- revisions --------------------------------------------------------------------------------------------------------
@@ -307,6 +307,37 @@ def test_a_preview_that_would_get_traffic_is_not_made(
     with pytest.raises(ConflictError, match=says):
         target.apply(ROLLOUT, previewing)
     assert [call.method for call in wire.calls] == ["GET"]
+
+
+def test_a_preview_takes_its_place_beside_what_came_meanwhile(
+    wire: Any, target: Any, previewing: Any, api_error: Any
+) -> None:
+    moved = service([target_of("theirs", 100), target_of(OLD, 0, "demo")], etag='"2"')
+    wire.on("GET", "run", WEB, service(TAGGED), moved)
+    wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"), OPERATION)
+    target.apply(ROLLOUT, previewing)
+    assert sent(wire.made("PATCH", "shop-web")[1]) == [("theirs", 100, ""), (OLD, 0, "demo"), (NEW, 0, "pr-7")]
+
+
+def test_a_preview_is_not_made_when_it_would_get_traffic_by_now(
+    wire: Any, target: Any, previewing: Any, api_error: Any
+) -> None:
+    wire.on("GET", "run", WEB, service(TAGGED), service([LATEST], etag='"2"'))
+    wire.on("GET", "run", f"{WEB}/revisions/{NEW}", api_error(404, "NOT_FOUND"))
+    wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"))
+    with pytest.raises(ConflictError, match="whatever is newest"):
+        target.apply(ROLLOUT, previewing)
+    assert len(wire.made("PATCH", "shop-web")) == 1
+
+
+def test_a_preview_that_was_cut_short_gets_its_tag(wire: Any, target: Any, previewing: Any, api_error: Any) -> None:
+    wire.on("GET", "run", WEB, service(TAGGED))
+    wire.on("GET", "run", f"{WEB}/revisions/{NEW}", revision(NEW, labels={"slipway-release": "zz"}))
+    wire.on("PATCH", "run", WEB, api_error(409, "ALREADY_EXISTS"), OPERATION)
+    target.apply(ROLLOUT, previewing)
+    last = wire.made("PATCH", "shop-web")[1]
+    assert last.query["updateMask"] == ["traffic"]
+    assert sent(last) == [(OLD, 100, ""), ("theirs", 0, "demo"), (NEW, 0, "pr-7")]
 
 
 def test_the_template_of_what_serves_is_put_back(wire: Any, target: Any, previewing: Any) -> None:
