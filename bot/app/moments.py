@@ -36,7 +36,7 @@ def moment(
     """Hold an environment while it is changed. ``takes``: seconds that the change may take at most.
 
     A release that comes meanwhile waits for that long. After it the lock may be taken away: what is still under way
-    then carries an etag from before, and is refused if anything that serves has changed.
+    then changes tags alone, under an etag, beside whatever serves by then.
 
     Raises:
         HeldError: it was not to be had within ``patience`` seconds, or the run was asked to stop.
