@@ -37,6 +37,7 @@ class Settings:
     graphql_url: str = "https://api.github.com/graphql"
     server_url: str = "https://github.com"
     sha: str = ""
+    ref: str = ""
     actor: str = ""
     config_path: str = ".github/slipway.yml"
     phase: Phase = "all"
@@ -77,6 +78,7 @@ class Settings:
             graphql_url=_endpoint(environ, "GITHUB_GRAPHQL_URL", "https://api.github.com/graphql"),
             server_url=_endpoint(environ, "GITHUB_SERVER_URL", "https://github.com"),
             sha=environ.get("GITHUB_SHA", ""),
+            ref=environ.get("GITHUB_REF", ""),
             actor=environ.get("GITHUB_TRIGGERING_ACTOR", "") or environ.get("GITHUB_ACTOR", ""),
             config_path=environ.get("SLIPWAY_CONFIG_PATH", "") or ".github/slipway.yml",
             phase=_phase(environ.get("SLIPWAY_PHASE", "") or "all"),
@@ -116,7 +118,7 @@ class Settings:
             raise EventError(f"The event file {self.event_path.name} cannot be read: {error.strerror}.") from None
         except (ValueError, RecursionError):
             raise EventError(f"The event file {self.event_path.name} is not JSON.") from None
-        return parse_event(self.event_name, payload, sha=self.sha)
+        return parse_event(self.event_name, payload, sha=self.sha, repository=self.repository, ref=self.ref)
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

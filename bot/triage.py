@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
-VERBS = frozenset({"deploy", "rollback", "unlock", "status", "help"})
+VERBS = frozenset({"deploy", "rollback", "unlock", "preview", "status", "help"})
 RESERVED = frozenset(
     {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
-    | {"freeze", "unfreeze", "preview", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 
@@ -96,7 +96,9 @@ def judge(name: str, event: Any, bots: frozenset[int] = frozenset()) -> Verdict:
     judges: dict[str, Callable[[Any, frozenset[int]], Verdict]] = {
         "issue_comment": _judge_comment,
         "push": lambda event, _: Verdict(ours=_is_push_to_default(event)),
-        "pull_request": lambda event, _: Verdict(ours=_get(event, "action") == "closed"),
+        "pull_request": lambda event, _: Verdict(ours=_may_have_a_preview(event)),
+        "pull_request_target": lambda event, _: Verdict(ours=_may_have_a_preview(event)),
+        "schedule": lambda _event, _: Verdict(ours=True),
         "workflow_dispatch": lambda _event, _: Verdict(ours=True),
     }
     if name not in judges:
@@ -121,6 +123,12 @@ def _judge_comment(event: Any, bots: frozenset[int]) -> Verdict:
 def _is_push_to_default(event: Any) -> bool:
     branch = _get(event, "repository", "default_branch")
     return isinstance(branch, str) and _get(event, "ref") == f"refs/heads/{branch}" and not _get(event, "deleted")
+
+
+def _may_have_a_preview(event: Any) -> bool:
+    """Whether a pull request's preview may want renewing or removing. A fork never has one."""
+    head, base = _get(event, "pull_request", "head", "repo", "id"), _get(event, "repository", "id")
+    return _get(event, "action") in ("closed", "synchronize") and head is not None and head == base
 
 
 def _get(value: Any, *path: str) -> Any:

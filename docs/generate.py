@@ -83,6 +83,8 @@ EXAMPLES: Mapping[str, str] = {
     "    formation: {web: 2, beat: {qty: 1, max: 1}}",
     "EnvironmentConfig": "environments:\n  staging: {target: gcp, on: push}\n  production:\n    target: gcp\n"
     "    url: https://shop.example\n    permissions: {deploy: admin}",
+    "PreviewConfig": "environments:\n  staging:\n    target: gcp\n"
+    "    previews: {services: [web], env: {BANNER: preview}, ttl: 3d, verify: [{http: /health/}]}",
     "Approvals": "environments:\n  production: {approvals: {environment: production}}",
 }
 
@@ -98,7 +100,7 @@ is merged. `slipway config check` explains a file, or everything that is wrong w
 - A key that is not listed here is an error, and so are a wrong type and a name that leads nowhere.
 - What a service or job does not declare is left as it is on Cloud Run.
 - Only `true` and `false` are booleans. Numbers may stand where text is asked for and stay as written: `1.10`, `0755`.
-- A *duration* is `90s`, `20m`, `1h30m`, `250ms` or a number of seconds, seven days at most.
+- A *duration* is `90s`, `20m`, `1h30m`, `3d`, `250ms` or a number of seconds, seven days at most.
 - *Parsed; not acted on yet*: the key is understood, but a release that it bears on is refused rather than done
   without it.
 
@@ -238,7 +240,8 @@ def _default(node: Mapping[str, Any]) -> str:
     if value is None or value in ("", [], {}):
         return "none"
     if isinstance(value, float) and node.get("type") != "number":  # a duration
-        whole, unit = (value / 60, "m") if value >= 120 and value % 60 == 0 else (value, "s")
+        units = ((86400, "d"), (60, "m"))
+        whole, unit = next(((value / s, u) for s, u in units if value >= 2 * s and value % s == 0), (value, "s"))
         return f"`{whole:g}{unit}`"
     return f"`{json.dumps(value) if isinstance(value, bool) else value}`"
 

@@ -14,7 +14,7 @@ from bot.app.release import ready, release
 from bot.core.commands import MAX_COMMANDS, REGISTRY
 from bot.core.config import Config
 from bot.core.config_file import load
-from bot.core.events import Event, PushEvent
+from bot.core.events import Event, PullRequestEvent, PushEvent
 from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import allowed, forbidden, teams_of
@@ -57,12 +57,19 @@ def handle(event: Event, context: Context) -> Outcome:
 def _permission(context: Context, event: Event, asked: Asked) -> Permission:
     """Return the role of whoever asks.
 
-    An app (a merge queue) is no collaborator and has none. That it could push to the default branch, past the branch's
-    own rules, proves the right to write there, and no more.
+    An app (a merge queue) is no collaborator and has none. That it could push to a branch of this repository, past the
+    branch's own rules, proves the right to write there, and no more.
     """
+    if _by_itself(asked.origin):
+        return "write"
     permission = context.permission(asked.origin.actor).result()
-    pushed = isinstance(event, PushEvent) and event.actor_is_bot
+    pushed = isinstance(event, PushEvent | PullRequestEvent) and event.actor_is_bot
     return "write" if pushed and permission == "none" else permission
+
+
+def _by_itself(request: Request) -> bool:
+    """Whether this only takes away what is over: nobody has to be asked for that, and mostly nobody did."""
+    return request.trigger == "schedule" or request.command.action == "close"
 
 
 def _accept(
@@ -79,9 +86,7 @@ def _accept(
         return _misread(context, event, asked, permission, config)
     requests = tuple(map(context.addressed, expand(asked.requests, config, context.settings)))
     if not requests:
-        return Outcome(
-            decision=Decision.IGNORED, reason=Reason.NOTHING_TO_RELEASE, message="No environment has `on: push`."
-        )
+        return _nothing(asked.origin)
     for request in requests:
         refusal = _authorise(context, config, request, permission)
         if refusal is not None:
@@ -90,6 +95,15 @@ def _accept(
     if crowd is not None:
         return context.refuse(asked.origin, (crowd,))
     return config, requests
+
+
+def _nothing(origin: Request) -> Outcome:
+    if origin.trigger == "pull_request":
+        message = "No environment's previews have `renew: push`."
+        return Outcome(decision=Decision.IGNORED, reason=Reason.NO_PREVIEW, message=message)
+    return Outcome(
+        decision=Decision.IGNORED, reason=Reason.NOTHING_TO_RELEASE, message="No environment has `on: push`."
+    )
 
 
 def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Outcome:
@@ -101,7 +115,8 @@ def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Out
             break
     names = tuple(dict.fromkeys(name for outcome in outcomes for name in outcome.environments))
     # The release job is started for what was let through, whatever became of the commands after it.
-    said = next((outcome for outcome in outcomes if outcome.decision is Decision.RELEASE), outcomes[-1])
+    let_through = (outcome for outcome in outcomes if outcome.decision in {Decision.RELEASE, Decision.PREVIEW})
+    said = next(let_through, outcomes[-1])
     return replace(said, environments=names)
 
 
@@ -117,6 +132,10 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
         if request.command.verb == "unlock":
             # The command job may not delete a ref: that is for the release job, as all changes are.
             return ready(request, "") if context.settings.phase == "command" else unlock(context, request)
+        if request.command.verb == "preview":
+            from bot.app.previews import preview  # noqa: PLC0415 - most runs are about none
+
+            return preview(context, config, request)
         return release(context, config, request)
     except SlipwayError as error:
         context.tell_problem(request, error)
@@ -152,7 +171,7 @@ def _outsider(request: Request) -> Refusal:
 
 def _authorise(context: Context, config: Config, request: Request, permission: Permission) -> Refusal | None:
     rules = roles(config, request.command.environment or None)[request.command.verb]
-    if allowed(request.actor, permission, rules):
+    if _by_itself(request) or allowed(request.actor, permission, rules):
         return None
     teams = [team for team in teams_of(rules) if context.github.team_member(*team, request.actor)]
     named = frozenset(f"@{organization}/{team}" for organization, team in teams)
@@ -170,6 +189,12 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
             next="Write another comment.",
         )
     verbs = [(REGISTRY[request.command.verb], request.command.environment) for request in requests]
+    if len({verb.name == "preview" for verb, _ in verbs if verb.mutates and verb.exclusive}) > 1:
+        return Refusal(
+            reason=Reason.TOO_MANY_COMMANDS,
+            sentence="One comment is about releases or about previews, not about both.",
+            next="Write the other one in a comment of its own.",
+        )
     changed = [environment for verb, environment in verbs if verb.mutates and verb.exclusive]
     twice = next((name for name in changed if changed.count(name) > 1), None)
     if twice is None:

@@ -50,7 +50,8 @@ class Request:
 
     def for_environment(self, name: str) -> Request:
         """Return the same request for a named environment."""
-        request_id = f"{self.id}-{name}" if self.trigger == "push" else self.id
+        several = self.trigger in {"push", "pull_request"}  # one event, and a request for each environment
+        request_id = f"{self.id}-{name}" if several else self.id
         return replace(self, id=request_id, command=replace(self.command, environment=name))
 
 
@@ -90,12 +91,13 @@ class Context:
         self._first = requests[0] if requests else None
         self.config_text()
         for request in requests[:1]:
-            self.permission(request.actor)
+            if request.actor:
+                self.permission(request.actor)
             if request.trigger == "push":
                 self.ask(self.github.pull_requests_of, request.sha)
             if request.number:
                 self.pull_request(request.number)
-            if request.command.environment:
+            if request.command.environment and request.command.verb != "preview":  # whose record is another
                 self.lock(request.command.environment)
                 self.deployments(request.command.environment)
 

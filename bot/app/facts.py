@@ -122,10 +122,15 @@ def _resolve(
     )
 
 
-def resolved_at(context: Context, config: Config, request: Request, sha: str) -> Environment:
-    """Return the request's environment as it is for another sha: its checks then expect that one."""
+def resolved_at(context: Context, config: Config, request: Request, sha: str, *, building: bool = False) -> Environment:
+    """Return the request's environment as it is for another sha: its checks then expect that one.
+
+    ``building``: an image will be built for it, so a recipe of the configuration's own is read.
+    """
     version = _version(context, sha) if _uses_version(context) else ""
-    return _resolve(context, config, request.command.environment, sha, given(version), given(None))
+    path = config.build.config if building else None
+    recipe = context.github.file(path, context.default_branch) if path else None
+    return _resolve(context, config, request.command.environment, sha, given(version), given(recipe))
 
 
 def _connect(context: Context, environment: Future[Environment]) -> Target:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from bot.app.context import Request
 from bot.core.commands import REGISTRY, Command, Misread, parse_comment, parse_line
 from bot.core.config import Config
-from bot.core.events import CommentEvent, DispatchEvent, Event, PushEvent
+from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.settings import Settings
+
+SWEEP = "sweep"  # a command of `workflow_dispatch` alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,10 @@ def read(event: Event, settings: Settings) -> Asked | None:
             return Asked(requests=(request,))
         case DispatchEvent():
             return _dispatch(event, settings)
+        case PullRequestEvent():
+            return _pull_request(event)
+        case ScheduleEvent():
+            return Asked(requests=(_sweep("schedule", settings),))
 
 
 def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
@@ -65,8 +72,30 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
     return Asked(requests=requests) if requests else None
 
 
+def _pull_request(event: PullRequestEvent) -> Asked:
+    """Read what happened to a pull request as a command that nobody typed: its preview follows it."""
+    closed = event.action == "closed"
+    request = Request(
+        command=Command(verb="preview", action="close" if closed else "renew", text=f"pull request {event.action}"),
+        actor=event.actor,
+        trigger="pull_request",
+        id=f"{event.action}-{event.number}-{event.head_sha}",
+        number=event.number,
+        issue=0 if closed else event.number,  # closing says it in the preview's own comment
+        sha=event.head_sha,
+    )
+    return Asked(requests=(request,))
+
+
+def _sweep(trigger: Literal["schedule", "dispatch"], settings: Settings, actor: str = "") -> Request:
+    command = Command(verb="preview", action="sweep", text="sweep")
+    return Request(command=command, actor=actor, trigger=trigger, id=f"run-{settings.run.id}")
+
+
 def _dispatch(event: DispatchEvent, settings: Settings) -> Asked:
-    """Read the inputs as the line that somebody would have typed, by the same grammar."""
+    """Read the inputs as the line that somebody would have typed, by the same grammar. ``sweep`` is no such line."""
+    if settings.command == SWEEP:
+        return Asked(requests=(_sweep("dispatch", settings, event.actor),))
     words = [f"/{settings.command or 'deploy'}", settings.environment]
     words += [f"@{settings.pinned_sha}"] if settings.pinned_sha and settings.phase != "release" else []
     reason = settings.reason.replace('"', "'").replace("\\", "/")
@@ -90,6 +119,8 @@ def expand(requests: tuple[Request, ...], config: Config, settings: Settings) ->
         if request.trigger == "push":
             names = [name for name, environment in config.environments.items() if environment.on == "push"]
             expanded += [request.for_environment(name) for name in names]
+        elif request.command.verb == "preview":
+            expanded += _preview(request, config)
         elif REGISTRY[request.command.verb].needs_environment and not request.command.environment:
             expanded.append(request.for_environment(config.default_environment or ""))
         else:
@@ -97,3 +128,16 @@ def expand(requests: tuple[Request, ...], config: Config, settings: Settings) ->
     if settings.phase == "release" and settings.environment:  # each environment has a job of its own
         expanded = [item for item in expanded if item.command.environment == settings.environment]
     return tuple(expanded)
+
+
+def _preview(request: Request, config: Config) -> list[Request]:
+    """Give a preview's request its environment: the one with previews, or the default one of several."""
+    action = request.command.action
+    previews = {name: one.previews for name, one in config.environments.items() if one.previews is not None}
+    if action == "renew":
+        return [request.for_environment(name) for name, one in previews.items() if one.renew == "push"]
+    if request.command.environment or action in {"close", SWEEP}:
+        return [request]
+    default = config.default_environment or ""
+    only = next(iter(previews)) if len(previews) == 1 else default if default in previews else ""
+    return [request.for_environment(only)]

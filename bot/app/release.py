@@ -14,6 +14,7 @@ from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
+from bot.app.upkeep import after_release
 from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
@@ -214,7 +215,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
     )
-    ours, held = acquire(context.github, record, seen=facts.lock, seen_alive=facts.lock_alive)
+    ours, held = acquire(context.github, record, seen=facts.lock, seen_alive=facts.lock_alive, clock=context.clock)
     return ours or locked(name, held or Lock(environment=name, oid="", record=None))
 
 
@@ -242,7 +243,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
             environment=case.environment.name,
             sha=case.sha,
             actor=case.request.actor,
-            tag=f"pr-{case.request.number}" if case.request.number else f"sha-{short(case.sha)}",
+            tag=_tag(case),
         ),
         before=case.before,
         found=case.found,
@@ -260,7 +261,16 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     )
     ended = execution.run()
     wait([opened])  # so that the last status comes last
-    return _finish(context, case, reporter, deployment, ended)
+    outcome = _finish(context, case, reporter, deployment, ended)
+    if outcome.decision is Decision.RELEASED:
+        after_release(context, case.environment, case.target)
+    return outcome
+
+
+def _tag(case: Case) -> str:
+    """Return the candidate's tag. Where there are previews, those have the pull requests' names."""
+    number = case.request.number if case.environment.previews is None else 0
+    return f"pr-{number}" if number else f"sha-{short(case.sha)}"
 
 
 def _decided(context: Context, case: Case, started: float) -> ReleaseReport:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bot.core.words import nearest
+from bot.core.words import listed, nearest
 
 MAX_COMMANDS = 5
 MAX_BODY = 65_536  # GitHub's own limit on a comment; anything longer did not come from it
@@ -31,7 +31,8 @@ class Verb:
     """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
 
     ``exclusive``: not beside another command that changes the same environment.
-    ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``.
+    ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``. ``actions``: one of these
+    has to come first.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Verb:
     exclusive: bool = True
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
+    actions: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
     examples: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -113,6 +115,24 @@ REGISTRY: Mapping[str, Verb] = {
             notes=("A rollback leaves a hold behind. People may release all the same; pushes may not.",),
         ),
         Verb(
+            name="preview",
+            summary="Run this pull request's head beside what serves, at an address of its own and without traffic.",
+            usage="/preview create|destroy|extend [environment] [@sha] [--ttl=TIME]",
+            role="write",
+            mutates=True,
+            takes=frozenset({"environment", "sha"}),
+            actions=("create", "destroy", "extend"),
+            flags=(Flag(name="ttl", value="TIME", summary="How long it lives from now, seven days at most."),),
+            examples=("/preview create", "/preview extend --ttl=3d", "/preview destroy staging"),
+            notes=(
+                "There are previews where an environment says `previews` in the configuration.",
+                "It runs on the environment's own settings, secrets and data, but for what `previews` says.",
+                "No jobs are run, so it must get along with the data as they are.",
+                "It goes when the pull request is closed, when its time is over, or when you say so.",
+                "A pull request from a fork never has one.",
+            ),
+        ),
+        Verb(
             name="status",
             summary="Show what serves in each environment, since when, and who holds it.",
             usage="/status [environment]",
@@ -136,7 +156,7 @@ REGISTRY: Mapping[str, Verb] = {
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
     {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
-    | {"freeze", "unfreeze", "preview", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 
@@ -146,6 +166,7 @@ class Command:
     """A command as it was typed. ``line`` is its line in the comment, from 1; ``sha`` is 7 to 40 hex digits."""
 
     verb: str
+    action: str = ""  # of a verb that has several
     environment: str = ""
     services: tuple[str, ...] = ()
     sha: str = ""
@@ -214,8 +235,12 @@ def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misre
         problem = _flag(verb, word, flags) if word.startswith("--") else _place(verb, word, places)
         if problem:
             return Misread(text=text, sentence=problem, suggestion=verb.usage, line=line)
+    if verb.actions and "action" not in places:
+        sentence = f"`{verb.name}` wants one of {listed(verb.actions)}."
+        return Misread(text=text, sentence=sentence, suggestion=verb.usage, line=line)
     return Command(
         verb=verb.name,
+        action=places.get("action", ""),
         environment=places.get("environment", ""),
         sha=places.get("sha", ""),
         topic=places.get("verb", ""),
@@ -242,6 +267,11 @@ def _flag(verb: Verb, word: str, flags: dict[str, str]) -> str:
 
 
 def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
+    if verb.actions and "action" not in places:
+        if word.lower() not in verb.actions:
+            return f"`{verb.name}` wants one of {listed(verb.actions)} first, not `{word}`."
+        places["action"] = word.lower()
+        return ""
     if word.startswith("@") and "sha" in verb.takes:
         if not re.fullmatch(r"@[0-9a-fA-F]{7,40}", word):
             return f"`{word}` is not a sha: write 7 to 40 hex digits after the `@`."

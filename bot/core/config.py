@@ -127,6 +127,7 @@ class Permissions(Model):
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
+    preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
 
@@ -591,6 +592,15 @@ class CloudRunTarget(Model):
     rollout_timeout: Duration = Field(
         300.0, description="How long a revision may take to be ready, and traffic to move."
     )
+    keep_revisions: int = Field(
+        20,
+        ge=0,
+        le=900,
+        description="How many of the bot's newest revisions of a service are kept though they serve nothing.",
+    )
+    keep_releases: int = Field(
+        10, ge=1, le=100, description="How many successful releases can be gone back to: what they served is kept."
+    )
     scheduler: Scheduler | None = Field(None, description="Scheduler sync. *Parsed; not acted on yet.*")
     order: tuple[str, ...] = Field(
         (),
@@ -636,6 +646,28 @@ class Approvals(Model):
     confirm: bool = Field(default=False, description="Ask for a typed confirmation.")
 
 
+class PreviewConfig(Model):
+    """Previews of pull requests: revisions of an environment's services without traffic, at addresses of their own."""
+
+    services: Words | None = Field(
+        None, description="Services that a preview has. Default: the public ones; if none is, all that take requests."
+    )
+    env: dict[EnvName, Text] = Field(
+        default_factory=dict, description="Environment variables that differ in a preview."
+    )
+    secrets: dict[str, Secret] = Field(default_factory=dict, description="Secrets that differ in a preview.")
+    ttl: Duration = Field(259200.0, description="How long a preview lives, from when it was made, renewed or extended.")
+    renew: Literal["push"] | None = Field(
+        None, description="`push`: a push to the pull request's branch renews its preview."
+    )
+    max: int = Field(10, ge=1, le=100, description="Most previews at once.")
+    verify: tuple[CheckConfig, ...] | None = Field(
+        None,
+        description="Requests that a preview must answer. Default: those of the environment that are made before "
+        "traffic.",
+    )
+
+
 class EnvironmentConfig(Model):
     """An environment: where a target's application runs for somebody."""
 
@@ -670,6 +702,7 @@ class EnvironmentConfig(Model):
     watch: WatchConfig | None = Field(None, description="Watch of the error log here, instead of the target's.")
     app: str | None = Field(None, description="Heroku app, instead of the target's.")
     verify: tuple[CheckConfig, ...] | None = Field(None, description="Checks here, instead of the target's.")
+    previews: PreviewConfig | None = Field(None, description="Previews of pull requests beside what serves here.")
     promote_from: str | None = Field(
         None, description="Environment whose image is promoted. *Parsed; not acted on yet.*"
     )

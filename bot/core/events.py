@@ -1,4 +1,4 @@
-"""The three events a release starts from, read from GitHub's webhook payloads.
+"""The events that the bot acts on, read from GitHub's webhook payloads.
 
 Nothing in a payload is trusted for authority but its identity: who wrote the comment is asked about by the permission
 API, and a comment's payload carries no sha at all.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from bot.errors import EventError
+
+_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +55,39 @@ class DispatchEvent:
     sha: str = ""
 
 
-Event: TypeAlias = CommentEvent | PushEvent | DispatchEvent
+@dataclass(frozen=True, kw_only=True)
+class PullRequestEvent:
+    """A pull request from a branch of this repository was closed, or its branch was pushed to (``synchronize``).
+
+    ``head_sha`` is the branch's head. ``actor_is_bot``: an app did it.
+    """
+
+    repository: str
+    default_branch: str
+    action: Literal["closed", "synchronize"]
+    number: int
+    head_sha: str
+    actor: str
+    actor_is_bot: bool = False
 
 
-def parse_event(name: str, payload: Any, *, sha: str = "") -> Event | None:
+@dataclass(frozen=True, kw_only=True)
+class ScheduleEvent:
+    """A time came that the workflow on the default branch names. Nobody asked."""
+
+    repository: str
+    default_branch: str
+    actor: str = ""
+
+
+Event: TypeAlias = CommentEvent | PushEvent | DispatchEvent | PullRequestEvent | ScheduleEvent
+
+
+def parse_event(name: str, payload: Any, *, sha: str = "", repository: str = "", ref: str = "") -> Event | None:
     """Read the payload of event ``name``; None for an event that is no concern of ours.
 
-    ``sha`` is the runner's ``GITHUB_SHA``. Raises EventError naming the field that is not as GitHub documents it.
+    ``sha``, ``repository`` and ``ref`` are the runner's ``GITHUB_SHA``, ``GITHUB_REPOSITORY`` and ``GITHUB_REF``.
+    Raises EventError naming the field that is not as GitHub documents it.
     """
     if not isinstance(payload, dict):
         raise EventError(f"The payload of {name} is not a JSON object.")
@@ -76,6 +104,12 @@ def parse_event(name: str, payload: Any, *, sha: str = "") -> Event | None:
                 actor=_get(payload, str, "sender", "login"),
                 sha=sha,
             )
+        case "pull_request" | "pull_request_target":
+            return _pull_request(payload)
+        case "schedule":
+            # The runner knows both; of the payload GitHub documents nothing ("Not applicable"). A schedule runs on the
+            # default branch alone (docs, "Events that trigger workflows", schedule: GITHUB_REF).
+            return ScheduleEvent(repository=repository, default_branch=ref.removeprefix("refs/heads/"))
         case _:
             return None
 
@@ -108,12 +142,34 @@ def _push(payload: dict[str, Any]) -> PushEvent | None:
     if _get(payload, str, "ref") != f"refs/heads/{default_branch}" or payload.get("deleted"):
         return None
     sha = _get(payload, str, "after")
-    if not re.fullmatch(r"[0-9a-f]{40}", sha):
+    if not _SHA.fullmatch(sha):
         raise EventError(f"The event's after is not a sha: {sha!r}.")
     return PushEvent(
         repository=_get(payload, str, "repository", "full_name"),
         default_branch=default_branch,
         sha=sha,
+        actor=_get(payload, str, "sender", "login"),
+        actor_is_bot=payload["sender"].get("type") == "Bot",
+    )
+
+
+def _pull_request(payload: dict[str, Any]) -> PullRequestEvent | None:
+    action = payload.get("action")
+    if action not in ("closed", "synchronize"):  # a tuple: what is no text may be no member of a set
+        return None
+    source = _get(payload, dict, "pull_request", "head").get("repo")
+    # A deleted fork has no repository (REST: `head.repo` is nullable).
+    if not isinstance(source, dict) or source.get("id") != _get(payload, int, "repository", "id"):
+        return None
+    sha = _get(payload, str, "pull_request", "head", "sha")
+    if not _SHA.fullmatch(sha):
+        raise EventError(f"The event's pull_request.head.sha is not a sha: {sha!r}.")
+    return PullRequestEvent(
+        repository=_get(payload, str, "repository", "full_name"),
+        default_branch=_get(payload, str, "repository", "default_branch"),
+        action="closed" if action == "closed" else "synchronize",
+        number=_get(payload, int, "pull_request", "number"),
+        head_sha=sha,
         actor=_get(payload, str, "sender", "login"),
         actor_is_bot=payload["sender"].get("type") == "Bot",
     )

@@ -24,6 +24,8 @@ class Decision(StrEnum):
     REFUSED = "refused"
     RELEASE = "release"
     RELEASED = "released"
+    PREVIEW = "preview"
+    DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -34,6 +36,8 @@ DECISIONS: Mapping[Decision, str] = {
     Decision.REFUSED: "A command was not carried out. Nothing was changed.",
     Decision.RELEASE: "Phase `command`: the command passed the gates, and the release job may go on.",
     Decision.RELEASED: "The environment was released, or rolled back, and verified.",
+    Decision.PREVIEW: "Phase `command`: a command about a preview passed the gates, and the preview's job may go on.",
+    Decision.DONE: "What was asked for was done, and it was no release: a preview, or a sweep.",
     Decision.FAILED: "Something failed. After a failed release the report says what serves now.",
     Decision.CANCELLED: "A release was stopped. The report says what serves now.",
 }
@@ -51,6 +55,10 @@ class Reason(StrEnum):
     READY = "ready"
     RELEASED = "released"
     ROLLED_BACK = "rolled_back"
+    PREVIEW_UP = "preview_up"
+    PREVIEW_EXTENDED = "preview_extended"
+    PREVIEW_REMOVED = "preview_removed"
+    SWEPT = "swept"
     ALREADY_DONE = "already_done"
     NOTHING_TO_RELEASE = "nothing_to_release"
     UNKNOWN_COMMAND = "unknown_command"
@@ -77,6 +85,8 @@ class Reason(StrEnum):
     LOCKED = "locked"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
+    NO_PREVIEW = "no_preview"
+    TOO_MANY_PREVIEWS = "too_many_previews"
     UNSUPPORTED_SETTING = "unsupported_setting"
     CONFIG_MISSING = "config_missing"
     CONFIG_INVALID = "config_invalid"
@@ -111,6 +121,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.READY: "Every gate was passed; the release job may go on.",
     Reason.RELEASED: "The sha serves, and every check passed.",
     Reason.ROLLED_BACK: "The recorded release serves again, and every check passed.",
+    Reason.PREVIEW_UP: "The preview is up at its own address, and every check passed.",
+    Reason.PREVIEW_EXTENDED: "The preview lives longer.",
+    Reason.PREVIEW_REMOVED: "The preview was taken away.",
+    Reason.SWEPT: "Previews that were over and revisions that nobody needs were removed, or there were none.",
     Reason.ALREADY_DONE: "This very command was carried out before (the event was delivered again). Nothing was done.",
     Reason.NOTHING_TO_RELEASE: "A push, and no environment says `on: push`.",
     Reason.UNKNOWN_COMMAND: "The comment holds something close to a command. What was probably meant was said.",
@@ -137,6 +151,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.LOCKED: "Another release holds the environment.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
+    Reason.NO_PREVIEW: "The environment has no previews, or the pull request has none there.",
+    Reason.TOO_MANY_PREVIEWS: "As many previews are up as the environment allows.",
     Reason.UNSUPPORTED_SETTING: "The configuration asks for something that is parsed but not acted on yet.",
     Reason.CONFIG_MISSING: "There is no configuration on the default branch.",
     Reason.CONFIG_INVALID: "The configuration is wrong. Every problem was named with its line and key.",

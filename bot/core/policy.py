@@ -18,7 +18,7 @@ from bot.core.outcome import Reason, Refusal
 from bot.core.resolve import Environment
 from bot.core.words import listed, short
 
-Trigger = Literal["comment", "push", "dispatch"]
+Trigger = Literal["comment", "push", "dispatch", "pull_request", "schedule"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +237,9 @@ def required_checks(facts: Facts) -> Refusal | None:
 
 
 def lock_free(facts: Facts) -> Refusal | None:
-    """Nobody else holds the environment. A lock whose owner is gone does not count: it is reaped."""
-    if facts.lock is None or (facts.lock.record is not None and not facts.lock_alive):
+    """Nobody else holds the environment. A lock whose owner is gone is reaped, one for a moment is waited for."""
+    record = facts.lock.record if facts.lock is not None else None
+    if facts.lock is None or (record is not None and (not facts.lock_alive or record.expires is not None)):
         return None
     return locked(facts.environment.name, facts.lock)
 

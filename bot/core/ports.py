@@ -80,10 +80,24 @@ class GitHub(Protocol):
         """Return an environment's newest deployments, newest first, each with its newest statuses."""
         ...
 
+    def all_deployments(self, limit: int) -> tuple[Deployment, ...]:
+        """Return the newest deployments of all environments, newest first, each with its newest statuses."""
+        ...
+
     def create_deployment(
-        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
+        self,
+        *,
+        sha: str,
+        environment: str,
+        payload: dict[str, Any],
+        description: str,
+        production: bool,
+        transient: bool = False,
     ) -> Deployment:
-        """Create a deployment (no auto-merge, no required contexts). A lost reply is looked up by ``payload["id"]``."""
+        """Create a deployment (no auto-merge, no required contexts). A lost reply is looked up by ``payload["id"]``.
+
+        ``transient``: the environment will be gone one day, and no later success makes the deployment inactive.
+        """
         ...
 
     def set_status(

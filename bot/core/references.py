@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.placeholders import BUILT_IN, names_in
+from bot.core.preview_references import preview_problems
 from bot.core.rollout_references import environment_rollout, no_such, partly, target_rollout
 from bot.core.words import listed, nearest, there_is
 
@@ -130,10 +131,15 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
             if service.scale is not None and key in target.services:
                 problems += _scale((*at, "services", key, "scale"), target.services[key], service)
         problems += environment_rollout(config, name, environment, target)
+        if environment.previews is not None:
+            previews, here = environment.previews, (*at, "previews")
+            problems += preview_problems(here, previews, target)
+            problems += _checks((*here, "verify"), previews.verify or (), target)
         if environment.app is not None:
             problems.append(((*at, "app"), "`app` names a Heroku app; this environment's target is Cloud Run"))
     else:
-        wrong = [key for key in ("services", "jobs", "project", "region") if getattr(environment, key)]
+        cloud_run = ("services", "jobs", "project", "region", "previews")
+        wrong = [key for key in cloud_run if getattr(environment, key)]
         problems += [((*at, key), f"`{key}` is for Cloud Run; this environment's target is Heroku") for key in wrong]
     if environment.promote_from is not None and environment.promote_from not in config.environments:
         sentence = no_such("environment", environment.promote_from, config.environments)

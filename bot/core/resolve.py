@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from bot.core.checks import Check
 from bot.core.commands import REGISTRY
 from bot.core.config import (
     BuildConfig,
+    CheckConfig,
     CloudRunTarget,
     Config,
     EnvironmentConfig,
@@ -18,14 +19,17 @@ from bot.core.config import (
     HerokuTarget,
     JobConfig,
     Model,
+    PreviewConfig,
+    SecretRef,
     ServiceConfig,
     Watch,
 )
 from bot.core.placeholders import Values, fill
+from bot.core.previews import Previews
 from bot.core.references import is_production
 from bot.core.rollout_references import MAX_JOB, MAX_SERVICE, too_long
 from bot.core.spec import CloudRunSpec, HerokuSpec, JobSpec, ServiceSpec, Spec
-from bot.core.units import Region, regions_of
+from bot.core.units import Region, preview_checks, regions_of
 from bot.core.words import short
 from bot.errors import ConfigError
 
@@ -42,8 +46,11 @@ class Environment:
     url: str = ""
     on_push: bool = False
     watch: Watch | None = None
+    previews: Previews | None = None
     build_timeout: float = 1200.0
     rollout_timeout: float = 300.0
+    keep_revisions: int = 20
+    keep_releases: int = 10
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_yet: tuple[str, ...] = ()
 
@@ -133,11 +140,47 @@ def resolve(
         regions=regions_of(spec, target, checks, values),
         url=url,
         on_push=declared.on == "push",
+        previews=_previews(declared.previews, spec, checks, values, f"environments.{name}.previews"),
         watch=declared.watch or (target.watch if isinstance(target, CloudRunTarget) else None),
         build_timeout=build_timeout,
         rollout_timeout=rollout_timeout,
+        keep_revisions=target.keep_revisions if isinstance(target, CloudRunTarget) else 0,
+        keep_releases=target.keep_releases if isinstance(target, CloudRunTarget) else 0,
         roles=roles(config, name),
         not_yet=not_yet(config, name),
+    )
+
+
+def _previews(
+    declared: PreviewConfig | None, spec: Spec, checks: tuple[CheckConfig, ...], values: Values, at: str
+) -> Previews | None:
+    """Return how previews are to be made: in the first region, where the pull request's image is built."""
+    if declared is None or not isinstance(spec, CloudRunSpec):
+        return None
+    here = [one for one in spec.services if one.region == spec.region and not one.pool]
+    public = [one.key for one in here if one.config.public]
+    chosen = declared.services or public or [one.key for one in here]
+    env = fill(dict(declared.env), values, f"{at}.env")
+    secrets = {
+        name: _rebuild(SecretRef, fill(_declared(secret), values, f"{at}.secrets.{name}"))
+        for name, secret in declared.secrets.items()
+    }
+
+    def differing(service: ServiceConfig) -> ServiceConfig:
+        """Lay over a service what differs; a name is either a variable or a secret."""
+        kept_env = {name: value for name, value in service.env.items() if name not in secrets}
+        kept_secrets = {name: ref for name, ref in service.secrets.items() if name not in env}
+        return service.model_copy(update={"env": {**kept_env, **env}, "secrets": {**kept_secrets, **secrets}})
+
+    services = tuple(replace(one, config=differing(one.config)) for one in here if one.key in chosen)
+    of_preview = replace(spec, services=services, jobs=())
+    return Previews(
+        spec=of_preview,
+        checks=preview_checks(declared.verify, checks, of_preview, values),
+        ttl=declared.ttl,
+        on_push=declared.renew == "push",
+        limit=declared.max,
+        differs=(*env, *secrets),
     )
 
 

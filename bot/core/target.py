@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from bot.core.plan import Applied
 from bot.core.serving import Artifact, Serving
+from bot.core.upkeep import Upkeep
 
 if TYPE_CHECKING:  # few releases compare versions or are only shown
     from bot.core.canary import Observed
@@ -38,6 +39,7 @@ class ReleaseId:
     """The identity that every applied thing is named or labelled with, so that it is found again.
 
     ``key`` is the deployment id in base 36: short enough for a revision name. ``tag`` is the traffic tag of candidates.
+    ``preview`` is the pull request of a preview (0: it is a release), ``until`` when that ends, as it is written down.
     """
 
     deployment_id: int
@@ -45,6 +47,8 @@ class ReleaseId:
     sha: str
     actor: str
     tag: str
+    preview: int = 0
+    until: str = ""
 
     @property
     def key(self) -> str:
@@ -162,6 +166,11 @@ class Target(Protocol):
     @property
     def traits(self) -> Traits:
         """What planning has to know."""
+        ...
+
+    @property
+    def upkeep(self) -> Upkeep | None:
+        """What the bot has made here and may take away again; None where it leaves nothing behind."""
         ...
 
     def serving(self) -> Serving:

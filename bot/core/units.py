@@ -128,6 +128,22 @@ def _checks(
     return tuple(found["candidate"]), tuple(found["live"])
 
 
+def preview_checks(
+    configs: Iterable[CheckConfig] | None, general: Iterable[CheckConfig], spec: CloudRunSpec, values: Values
+) -> tuple[Check, ...]:
+    """Return the requests that a preview must answer: those declared for it, else those made before traffic.
+
+    ``spec`` has the services of a preview only; what asks another one is left out.
+    """
+    keys = {service.key: service.key for service in spec.services}
+    if configs is not None:
+        found = [_http(item, keys, spec, values, f"verify[{index}]")
+                 for index, item in enumerate(configs) if isinstance(item, HttpCheckConfig)]  # fmt: skip
+        return tuple(check for check in found if check is not None)
+    candidate, _ = _checks(general, keys, spec, values, primary=False)
+    return candidate
+
+
 def _serving(configs: Iterable[CheckConfig], keys: Mapping[str, str]) -> ServingCheck:
     declared = next((item for item in configs if isinstance(item, ServingCheckConfig)), None)
     check = ServingCheck(name="serving", services=tuple(keys.values()))

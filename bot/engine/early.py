@@ -18,7 +18,8 @@ from bot.engine.gathering import Gatherer
 def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: str) -> None:
     """Ask for the configuration, the permission, the pull request, the environment and the head's checks."""
     if not isinstance(event, CommentEvent):
-        gatherer.once(github.permission, event.actor)
+        if event.actor:  # nobody asks for what a schedule does
+            gatherer.once(github.permission, event.actor)
         gatherer.once(github.file, config_path, event.default_branch)
         return
     asked = parse_comment(event.body)
@@ -31,7 +32,7 @@ def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: 
         pull = gatherer.once(github.pull_request, event.number)
         if first is not None and first.verb == "deploy":
             pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))
-    if first is not None and first.environment:
+    if first is not None and first.environment and first.verb != "preview":  # whose record is another
         gatherer.once(github.lock, first.environment)
         gatherer.once(github.deployments, first.environment, HISTORY)
 

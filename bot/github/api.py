@@ -251,12 +251,28 @@ class Api:
         """See the port. 1 call (GraphQL); over 100 deployments, 1 for each hundred."""
         return self._deployments.newest(environment, limit)
 
+    def all_deployments(self, limit: int) -> tuple[Deployment, ...]:
+        """See the port. 1 call (GraphQL); over 100 deployments, 1 for each hundred."""
+        return self._deployments.newest("", limit)
+
     def create_deployment(
-        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
+        self,
+        *,
+        sha: str,
+        environment: str,
+        payload: dict[str, Any],
+        description: str,
+        production: bool,
+        transient: bool = False,
     ) -> Deployment:
         """See the port. 1 call."""
         return self._deployments.create(
-            sha=sha, environment=environment, payload=payload, description=description, production=production
+            sha=sha,
+            environment=environment,
+            payload=payload,
+            description=description,
+            production=production,
+            transient=transient,
         )
 
     def set_status(

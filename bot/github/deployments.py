@@ -25,8 +25,11 @@ class Deployments:
         self._transport = transport
 
     def newest(self, environment: str, limit: int) -> tuple[Deployment, ...]:
-        """Return the newest deployments with their newest statuses (1 call; 1 for each further hundred)."""
-        what = f"read the deployments of {environment}"
+        """Return the newest deployments with their newest statuses (1 call; 1 for each further hundred).
+
+        Without an environment, those of all.
+        """
+        what = f"read the deployments of {environment or 'all environments'}"
         found: list[Deployment] = []
         after: str | None = None
         while len(found) < limit:
@@ -44,7 +47,14 @@ class Deployments:
         return _newest(found, limit)
 
     def create(
-        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
+        self,
+        *,
+        sha: str,
+        environment: str,
+        payload: dict[str, Any],
+        description: str,
+        production: bool,
+        transient: bool = False,
     ) -> Deployment:
         """Create a deployment (1 call). After a lost reply it is looked for by ``payload["id"]``."""
         what = f"create a deployment to {environment}"
@@ -58,7 +68,7 @@ class Deployments:
             "environment": environment,
             "description": cut(description),
             "production_environment": production,
-            "transient_environment": False,
+            "transient_environment": transient,
         }
         request = Request(verb="POST", path="/deployments", what=what, needs=_WRITE, body=body)
 
@@ -112,7 +122,7 @@ class Deployments:
         variables = {
             "owner": self._transport.owner,
             "name": self._transport.name,
-            "environments": [environment],
+            "environments": [environment] if environment else None,
             "first": first,
             "after": after,
         }
@@ -124,7 +134,8 @@ class Deployments:
 
     def _by_rest(self, environment: str, limit: int, what: str) -> tuple[Deployment, ...]:
         """The same by REST: 1 call, then one for each deployment in parallel."""
-        params = {"environment": environment, "task": _TASK, "per_page": min(PER_PAGE, limit)}
+        # "none" is the documented default of the filter: all environments.
+        params = {"environment": environment or "none", "task": _TASK, "per_page": min(PER_PAGE, limit)}
         with shaped(what):
             items = mapping.listed(self._transport.get("/deployments", what=what, needs=_READ, **params))
 

@@ -22,7 +22,7 @@ mutation ReleaseLock($repository: ID!, $ref: GitRefname!, $before: GitObjectID!,
 """
 
 DEPLOYMENTS = """
-query Deployments($owner: String!, $name: String!, $environments: [String!]!, $first: Int!, $after: String) {
+query Deployments($owner: String!, $name: String!, $environments: [String!], $first: Int!, $after: String) {
   repository(owner: $owner, name: $name) {
     deployments(
       environments: $environments, first: $first, after: $after, orderBy: {field: CREATED_AT, direction: DESC}

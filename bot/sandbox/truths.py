@@ -46,6 +46,9 @@ def _deployment(deployment: Deployment) -> Iterator[str]:
     payload = deployment.payload if isinstance(deployment.payload, dict) else json.loads(deployment.payload or "{}")
     yield f"{deployment.environment} at {deployment.sha[:7]}: {' → '.join(one.state for one in deployment.statuses)}"
     yield f"written down before the first change: {payload.get('verb')} by {payload.get('actor')}"
+    if payload.get("verb") == "preview":
+        yield f"of pull request {payload.get('pull_request')}, until {payload.get('until')}"
+        return
     yield f"plan: {', '.join(payload.get('plan', ()))}"
     yield f"to return to: {payload.get('before_sha', '')[:7] or 'nothing served before'}"
 

@@ -15,6 +15,7 @@ from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
+from bot.core.upkeep import Upkeep
 from bot.errors import SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
@@ -75,6 +76,13 @@ class CloudRun:
     def traits(self) -> Traits:
         """What planning has to know."""
         return Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What the bot has made here."""
+        from bot.targets.run_upkeep import RunUpkeep  # noqa: PLC0415 - a release needs it last of all, if at all
+
+        return RunUpkeep(self._services)
 
     def serving(self) -> Serving:
         """Ask what every configured service serves now, all at once."""

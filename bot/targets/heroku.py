@@ -51,6 +51,11 @@ class HerokuApp:
         """What planning has to know."""
         return Traits(kind="heroku", separate_build=False, traffic_split=False, jobs=False)
 
+    @property
+    def upkeep(self) -> None:
+        """Nothing: Heroku keeps its releases itself."""
+        return
+
     def serving(self) -> Serving:
         """Ask what the app serves now. Three calls at once, and one for a slug not seen before.
 

@@ -12,7 +12,7 @@ from bot.targets.run_condition import failed, ready, sentence, succeeded
 from bot.targets.run_kind import Kind, R
 from bot.targets.run_services import Services
 from bot.targets.run_template import RELEASE, Place, revision_name
-from bot.targets.run_traffic import short, with_candidate
+from bot.targets.run_traffic import retagged, short, with_candidate
 from bot.targets.secret_versions import with_pins
 
 
@@ -56,16 +56,23 @@ def apply(services: Services, step: Rollout, known: Known) -> Running:
         raise UpstreamError("There is no image to roll out.", service="Cloud Run", operation="roll out")
     name = revision_name(services.spec.service(key).name, known.release)
     live = services.get(key)
+    if known.release.preview:
+        live = services.beside_what_serves(key, live)
     if live is None:
         operation = services.create(key, _first(services, kind, step, known, name))
         return _under_way(services, key, name, operation, "being created")
 
     def with_template(now: R, update: R) -> list[str]:
+        if known.release.preview:
+            services.beside_what_serves(key, now)
         foreign.refuse(kind, now, key, known, name, percent=0)
         update.template = _template(services, kind, step, known, name, now)
         return ["template", *_share(now, update)]
 
     def _share(now: R, update: R) -> list[str]:
+        if known.release.preview:
+            update.traffic = retagged(now.traffic, {known.release.tag: name})
+            return ["traffic"]
         return kind.allocate(update, with_candidate(kind.shares(now), name, known.release.tag))
 
     try:

@@ -22,7 +22,8 @@ from bot.targets.parallel import together
 from bot.targets.run_kind import Kind
 from bot.targets.run_kind_pool import PoolKind
 from bot.targets.run_kind_service import ServiceKind
-from bot.targets.run_traffic import short
+from bot.targets.run_template import PREVIEW
+from bot.targets.run_traffic import pinned, shares, short
 
 Prepare = Callable[[Any, Any], Sequence[str]]
 """Sets on the second resource what should differ from the first (the live one); returns the update mask's paths."""
@@ -51,6 +52,7 @@ class Services:
 
     def __init__(self, google: Google, spec: CloudRunSpec) -> None:
         self._google, self.spec = google, spec
+        self.former: dict[str, run_v2.RevisionTemplate] = {}  # templates that this run made a preview's
 
     @property
     def google(self) -> Google:
@@ -116,6 +118,25 @@ class Services:
                     raise
                 live = fresh
         raise AssertionError("the second turn returns or raises")
+
+    def beside_what_serves(self, key: str, live: run_v2.Service | None) -> run_v2.Service:
+        """Return a service that a preview may stand beside, and remember its template.
+
+        Raises ConflictError where a new revision would get traffic: on a service that is not there or serves nothing,
+        and on one that follows its latest revision.
+        """
+        serves = live is not None and any(share.percent for share in shares(live))
+        if live is None or not serves or not pinned(live):
+            what = "serves nothing yet" if not serves else "sends its traffic to whatever is newest"
+            raise ConflictError(
+                f"{key} {what}, so a preview would get all of it.",
+                hint="Release the environment once: its traffic then names the revision.",
+                service="Cloud Run",
+                operation="make a preview",
+            )
+        if PREVIEW not in live.template.labels:
+            self.former[key] = run_v2.RevisionTemplate(live.template)
+        return live
 
     def public(self, key: str, live: Any) -> bool | None:
         """Whether anyone may call a service, None where nobody can."""

@@ -24,6 +24,7 @@ from bot.core.target import ReleaseId
 from bot.errors import ConfigError
 
 RELEASE, SHA, ENVIRONMENT, STEP = "slipway-release", "slipway-sha", "slipway-environment", "slipway-step"
+PREVIEW, UNTIL = "slipway-preview", "slipway-until"  # label: whose preview; annotation: when it ends
 MANAGED = "slipway-managed"  # annotation: the variables and mounts that the bot set
 REVISION_LIMIT = 63  # characters of a revision's name (a DNS label, RFC 1035)
 _CLOUDSQL = "cloudsql"
@@ -60,7 +61,8 @@ def label(text: str) -> str:
 
 def release_labels(release: ReleaseId) -> dict[str, str]:
     """Return the labels by which a release's things are found again."""
-    return {RELEASE: release.key, SHA: release.sha, ENVIRONMENT: label(release.environment)}
+    labels = {RELEASE: release.key, SHA: release.sha, ENVIRONMENT: label(release.environment)}
+    return labels | ({PREVIEW: str(release.preview)} if release.preview else {})
 
 
 def service_template(
@@ -75,6 +77,7 @@ def service_template(
     """Return the template of the release's revision. ``live`` is not changed; sidecars are kept."""
     template = run_v2.RevisionTemplate(live) if live is not None else run_v2.RevisionTemplate()
     container = _revision(template, config, image=image, name=name, release=release, place=place)
+    _preview(template, release)
     _environment_of(template, config)
     if config.port is not None:
         ports = container.ports
@@ -88,6 +91,16 @@ def service_template(
     if config.probe is not None and config.probe.liveness is not None:
         container.liveness_probe = _probe(config.probe.liveness)
     return template
+
+
+def _preview(template: run_v2.RevisionTemplate, release: ReleaseId) -> None:
+    """Mark a preview's template; take the marks off a release's, for the live template may be a preview's."""
+    kept = {name: value for name, value in template.annotations.items() if name != UNTIL}
+    template.annotations = kept | ({UNTIL: release.until} if release.preview else {})
+    if not release.preview:
+        template.labels = {name: value for name, value in template.labels.items() if name != PREVIEW}
+    elif template.scaling.min_instance_count:
+        template.scaling.min_instance_count = 0  # nobody pays for a preview that nobody looks at
 
 
 def pool_template(

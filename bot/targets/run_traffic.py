@@ -5,7 +5,7 @@ Every target names a revision: a LATEST target would send users to whatever some
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from google.cloud import run_v2
 
@@ -102,6 +102,31 @@ def restored(now: Sequence[TrafficShare], recorded: Sequence[TrafficShare], tag:
     taken = {share.tag for share in serving if share.tag}
     tags = [_share(share, 0) for share in now if share.tag and share.tag != tag and share.tag not in taken]
     return (*serving, *tags)
+
+
+def retagged(now: Iterable[run_v2.TrafficTarget], tags: Mapping[str, str]) -> list[run_v2.TrafficTarget]:
+    """Return targets whose tags lead to other revisions (``""``: to none). Nothing else of them changes.
+
+    They are changed as they are, not made anew from what serves: one that names no revision is somebody's wish.
+    """
+    kept: list[run_v2.TrafficTarget] = []
+    for target in now:
+        moves = target.tag in tags and tags[target.tag] != short(target.revision)
+        if moves and not target.percent:
+            continue
+        kept.append(run_v2.TrafficTarget(target))
+        if moves:
+            kept[-1].tag = ""
+    there = {target.tag for target in kept}
+    wanted = {tag: revision for tag, revision in tags.items() if revision and tag not in there}
+    return kept + [
+        run_v2.TrafficTarget(type_=REVISION, revision=revision, percent=0, tag=tag) for tag, revision in wanted.items()
+    ]
+
+
+def pinned(service: run_v2.Service) -> bool:
+    """Whether every target names a revision: one more is then no news to anybody's traffic."""
+    return bool(service.traffic) and all(target.type_ == REVISION for target in service.traffic)
 
 
 def matches(found: Sequence[TrafficShare], wanted: Sequence[TrafficShare]) -> bool:

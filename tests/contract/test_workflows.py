@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.app.reading import SWEEP
 from bot.core.commands import REGISTRY
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -110,17 +111,48 @@ def test_the_two_jobs() -> None:
     assert (first["with"]["phase"], second["with"]["phase"]) == ("command", "release")
 
 
-def test_the_dispatch_form_offers_every_command() -> None:
+def test_the_dispatch_form_offers_every_command_that_wants_no_pull_request() -> None:
     inputs = load(EXAMPLES["two-jobs"])["on"]["workflow_dispatch"]["inputs"]
-    assert set(inputs["command"]["options"]) == set(REGISTRY)
+    assert set(inputs["command"]["options"]) == set(REGISTRY) - {"preview"}
     [step] = load(EXAMPLES["two-jobs"])["jobs"]["command"]["steps"]
     for name in inputs:
         assert step["with"][name] == f"${{{{ inputs.{name} }}}}"
 
 
-@pytest.mark.parametrize("path", EXAMPLES.values(), ids=EXAMPLES.keys())
-def test_examples_listen_to_new_comments_only(path: pathlib.Path) -> None:
-    listened = load(path)["on"]
+def test_a_preview_keeps_no_release_waiting() -> None:
+    jobs = load(EXAMPLES["two-jobs"])["jobs"]
+    preview, release = jobs["preview"], jobs["release"]
+    assert preview["if"] == "needs.command.outputs.decision == 'preview'"
+    assert preview["concurrency"]["group"] == "slipway-preview-${{ github.event.issue.number }}"
+    assert not preview["concurrency"]["cancel-in-progress"]
+    assert not release["concurrency"]["group"].startswith("slipway-preview")
+    assert preview["environment"]["deployment"] is False
+    assert preview["steps"][0]["with"]["phase"] == "release"
+    assert (
+        "format('-preview-{0}', github.event.issue.number)"
+        in (load(EXAMPLES["one-job"])["jobs"]["slipway"]["concurrency"]["group"])
+    )
+
+
+def test_what_becomes_of_previews() -> None:
+    workflow = load(EXAMPLES["previews"])
+    assert workflow["on"] == {
+        "pull_request_target": {"types": ["synchronize", "closed"]},
+        "schedule": [{"cron": "23 * * * *"}],
+        "workflow_dispatch": None,
+    }
+    [job] = workflow["jobs"].values()
+    assert "head.repo.full_name == github.repository" in job["if"]
+    # The same line as the commands of the same pull request.
+    assert job["concurrency"]["group"] == "slipway-preview-${{ github.event.pull_request.number || 'sweep' }}"
+    [step] = job["steps"]
+    assert step["with"]["command"] == SWEEP
+    assert all(right == "write" or name == "actions" for name, right in job["permissions"].items())
+
+
+@pytest.mark.parametrize("name", ["one-job", "two-jobs"])
+def test_examples_listen_to_new_comments_only(name: str) -> None:
+    listened = load(EXAMPLES[name])["on"]
     assert listened["issue_comment"] == {"types": ["created"]}
     assert listened["push"] == {"branches": ["main"]}
     assert "pull_request_target" not in listened

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from bot.app import Context, handle
 from bot.core.canary import Observed
 from bot.core.changes import Change, Preview
-from bot.core.events import CommentEvent, DispatchEvent, Event, PushEvent
+from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.core.facts import (
     CheckState,
     CommentRef,
@@ -35,6 +35,7 @@ from bot.core.facts import (
 from bot.core.outcome import Outcome
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
+from bot.core.previews import moment
 from bot.core.redaction import Masker
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.spec import Spec
@@ -47,10 +48,12 @@ from bot.core.target import (
     Known,
     Observation,
     Phase,
+    ReleaseId,
     Running,
     Target,
     Traits,
 )
+from bot.core.upkeep import Holding, Made
 from bot.engine.gathering import Gatherer
 from bot.engine.verification import Answer
 from bot.errors import NotFoundError, UpstreamError
@@ -176,6 +179,7 @@ class FakeGitHub:
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
         self.kept: list[Deployment] = []
+        self.transient: set[str] = set()  # environments whose deployments nothing but the bot makes inactive
         self.bodies: dict[int, list[str]] = {}
         self.threads: dict[int, int] = {}
         self.authors: dict[int, str] = {}  # of comments that are not the bot's own
@@ -236,10 +240,18 @@ class FakeGitHub:
         with self._mutex:
             return tuple(kept for kept in reversed(self.kept) if kept.environment == environment)[:limit]
 
+    def all_deployments(self, limit: int) -> tuple[Deployment, ...]:
+        self._log("all_deployments", limit)
+        with self._mutex:
+            return tuple(reversed(self.kept))[:limit]
+
     def create_deployment(
-        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool
-    ) -> Deployment:
+        self, *, sha: str, environment: str, payload: dict[str, Any], description: str, production: bool,
+        transient: bool = False,
+    ) -> Deployment:  # fmt: skip
         self._log("create_deployment", environment, sha)
+        if transient:
+            self.transient.add(environment)
         made = Deployment(
             id=next(self._ids), sha=sha, ref=sha, environment=environment, payload=json.loads(json.dumps(payload)),
             created_at=datetime.fromtimestamp(self._clock.now(), UTC), creator="slipway[bot]",
@@ -257,7 +269,8 @@ class FakeGitHub:
             environment = next(kept.environment for kept in self.kept if kept.id == deployment_id)
             for index, kept in enumerate(self.kept):
                 new = state if kept.id == deployment_id else ""
-                if state == "success" and kept.environment == environment and kept.state == "success" and not new:
+                lasting = kept.environment == environment and environment not in self.transient
+                if state == "success" and lasting and kept.state == "success" and not new:
                     new = "inactive"  # REST, auto_inactive: earlier successes of the environment become inactive
                 if new:
                     status = DeploymentStatus(
@@ -355,6 +368,66 @@ class FakeGitHub:
         return [kept.state for kept in self.kept if kept.environment == environment]
 
 
+class FakeUpkeep:
+    """What was made of the target's services: revisions with their times, and tags. ``kept``: cannot be deleted now."""
+
+    def __init__(self, log: Log, clock: FakeClock, live: Mapping[str, ServiceState]) -> None:
+        self._log, self._clock, self._live = log, clock, live
+        self._mutex = threading.Lock()
+        self.made: dict[str, list[Made]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.kept: set[str] = set()
+
+    def rolled_out(self, service: str, revision: str, release: ReleaseId) -> None:
+        with self._mutex:
+            made = Made(
+                name=revision, created=self._clock.now(), release=release.key, sha=release.sha, preview=release.preview,
+                until=moment(release.until) if release.until else 0.0,
+            )  # fmt: skip
+            self.made.setdefault(service, []).insert(0, made)
+            self.tags.setdefault(service, {})[release.tag] = revision
+
+    def holdings(self) -> tuple[Holding, ...]:
+        self._log("holdings")
+        with self._mutex:
+            return tuple(
+                Holding(
+                    service=name,
+                    serving=(
+                        *state.traffic,
+                        *(TrafficShare(revision=to, percent=0, tag=tag) for tag, to in self.tags.get(name, {}).items()),
+                    ),
+                    made=tuple(self.made.get(name, ())),
+                    latest=self.made[name][0].name if name in self.made else "",
+                )
+                for name, state in self._live.items()
+                if state.exists or name in self.made
+            )
+
+    def retag(self, service: str, tags: Mapping[str, str]) -> None:
+        self._log("retag", service, dict(tags))
+        with self._mutex:
+            for tag, revision in tags.items():
+                self.tags.setdefault(service, {}).pop(tag, None)
+                if revision:
+                    self.tags[service][tag] = revision
+
+    def delete(self, service: str, revision: str) -> bool:
+        self._log("delete", revision)
+        with self._mutex:
+            if revision in self.kept:
+                return False
+            self.made[service] = [made for made in self.made[service] if made.name != revision]
+            return True
+
+    def put_back_templates(self) -> None:
+        self._log("put_back_templates")
+
+    def reachable(self) -> dict[str, list[str]]:
+        """The tags of each service, without those that lead nowhere."""
+        return {service: sorted(tags) for service, tags in self.tags.items() if tags}
+
+
 class FakeTarget:
     """Two services, one job. What is applied happens at once and is seen at the second look.
 
@@ -363,10 +436,11 @@ class FakeTarget:
 
     traits = Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
 
-    def __init__(self, log: Log, names: tuple[str, ...] = ("web", "worker")) -> None:
+    def __init__(self, log: Log, clock: FakeClock, names: tuple[str, ...] = ("web", "worker")) -> None:
         self._log = log
         self._mutex = threading.Lock()
         self.live = {name: ServiceState(service=name, exists=False) for name in names}
+        self.upkeep = FakeUpkeep(log, clock, self.live)
         self.broken: set[str] = set()
         self.stuck: set[str] = set()
         self.sick: set[str] = set()
@@ -470,7 +544,9 @@ class FakeTarget:
                 case RunJob():
                     self.executions.append(f"{step.job}-{release.key}")
                 case Rollout():
-                    self.revisions[self._revision(step.service, known)] = (release.key, release.sha)
+                    revision = self._revision(step.service, known)
+                    self.revisions[revision] = (release.key, release.sha)
+                    self.upkeep.rolled_out(step.service, revision, release)
                 case Shift():
                     for service in step.services:
                         before = known.start.service(service).revision if step.percent < 100 else ""
@@ -575,8 +651,28 @@ class World:
     def dispatch(self, actor: str = "dana", sha: str = sha_of(1)) -> DispatchEvent:
         return DispatchEvent(repository="acme/shop", default_branch="main", ref="refs/heads/main", actor=actor, sha=sha)
 
+    def followed(self, action: Literal["closed", "synchronize"], number: int = 7, **over: Any) -> PullRequestEvent:
+        """What GitHub says of a pull request as it is now."""
+        event: dict[str, Any] = {
+            "repository": "acme/shop", "default_branch": "main", "action": action, "number": number,
+            "head_sha": self.github.pulls[number].head_sha, "actor": "dana",
+        }  # fmt: skip
+        return PullRequestEvent(**{**event, **over})
+
+    def schedule(self) -> ScheduleEvent:
+        return ScheduleEvent(repository="acme/shop", default_branch="main")
+
+    def with_previews(self, previews: str = "{ttl: 1d}") -> None:
+        """Let staging have previews, and be the only environment: there is one target."""
+        text = CONFIG.replace("staging: {target: gcp,", f"staging: {{target: gcp, previews: {previews},")
+        text = text.partition("  production:")[0]
+        self.github.files[".github/slipway.yml", "main"] = text
+
     def settings(self, event: Event, **over: Any) -> Settings:
-        names = {CommentEvent: "issue_comment", PushEvent: "push", DispatchEvent: "workflow_dispatch"}
+        names = {
+            CommentEvent: "issue_comment", PushEvent: "push", DispatchEvent: "workflow_dispatch",
+            PullRequestEvent: "pull_request_target", ScheduleEvent: "schedule",
+        }  # fmt: skip
         defaults: dict[str, Any] = {
             "repository": "acme/shop", "event_name": names[type(event)], "event_path": Path("event.json"),
             "run": Run(id=next(self.runs), attempt=1, url="https://github.com/acme/shop/actions/runs/1"), "token": "t",
@@ -629,6 +725,6 @@ class World:
 @pytest.fixture
 def world() -> World:
     log, clock = Log(), FakeClock()
-    made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log))
+    made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log, clock))
     made.pull(7)
     return made

@@ -134,6 +134,11 @@ def push_event(ref: str, **more: object) -> dict[str, object]:
     return {"ref": ref, "repository": {"default_branch": "main"}, **more}
 
 
+def pull_event(action: str, head: int | None = 1) -> dict[str, object]:
+    source = None if head is None else {"id": head}
+    return {"action": action, "pull_request": {"head": {"repo": source}}, "repository": {"id": 1}}
+
+
 EVENTS = {
     "comment": ("issue_comment", comment_event(), True, 42),
     "comment with a slip": ("issue_comment", comment_event("/deplyo"), True, 0),
@@ -159,9 +164,15 @@ EVENTS = {
     "default branch deleted": ("push", push_event("refs/heads/main", deleted=True), False, 0),
     "push without a repository": ("push", {"ref": "refs/heads/None"}, False, 0),
     "dispatch": ("workflow_dispatch", {"inputs": {}}, True, 0),
-    "closed pull request": ("pull_request", {"action": "closed"}, True, 0),
-    "opened pull request": ("pull_request", {"action": "opened"}, False, 0),
-    "another event": ("schedule", {}, False, 0),
+    "closed pull request": ("pull_request", pull_event("closed"), True, 0),
+    "closed pull request, trusted": ("pull_request_target", pull_event("closed"), True, 0),
+    "pushed pull request": ("pull_request_target", pull_event("synchronize"), True, 0),
+    "opened pull request": ("pull_request", pull_event("opened"), False, 0),
+    "closed pull request of a fork": ("pull_request_target", pull_event("closed", head=2), False, 0),
+    "closed pull request of a fork that is gone": ("pull_request_target", pull_event("closed", head=None), False, 0),
+    "pull request of another shape": ("pull_request_target", {"action": ["closed"]}, False, 0),
+    "schedule": ("schedule", {}, True, 0),
+    "another event": ("release", {}, False, 0),
     "no event": ("", {}, False, 0),
 }
 

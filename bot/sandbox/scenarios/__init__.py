@@ -10,6 +10,7 @@ from bot.sandbox.scenarios import (
     interruptions,
     plans,
     pools,
+    previews,
     refusals,
     releases,
     rollbacks,
@@ -31,5 +32,6 @@ THEMES = (
     faults,
     interruptions,
     heroku,
+    previews,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for theme in THEMES for scenario in theme.SCENARIOS}

@@ -80,6 +80,18 @@ def misread(body: str) -> Misread:
         ("/rollback production", Command(verb="rollback", environment="production")),
         ("/status", Command(verb="status")),
         ("/status staging", Command(verb="status", environment="staging")),
+        ("/preview create", Command(verb="preview", action="create")),
+        ("/PREVIEW Create staging", Command(verb="preview", action="create", environment="staging")),
+        (
+            "/preview create staging @4f9a1c2",
+            Command(verb="preview", action="create", environment="staging", sha="4f9a1c2"),
+        ),
+        ("/preview extend --ttl=3d", Command(verb="preview", action="extend", flags={"ttl": "3d"})),
+        (
+            "/preview --ttl=3d extend staging",
+            Command(verb="preview", action="extend", environment="staging", flags={"ttl": "3d"}),
+        ),
+        ("/preview destroy staging", Command(verb="preview", action="destroy", environment="staging")),
         ("/help", Command(verb="help")),
         ("/help deploy", Command(verb="help", topic="deploy")),
         ("/help /Deploy", Command(verb="help", topic="deploy")),
@@ -109,6 +121,12 @@ def test_commands(text: str, expected: Command) -> None:
         ("/rollback staging @4f9a1c2", "does not know what to do with `@4f9a1c2`", "/rollback"),
         ("/status is broken", "does not know what to do with `broken`", "/status"),
         ("/help me please", "does not know what to do with `please`", "/help"),
+        ("/preview", "`preview` wants one of `create`, `destroy` and `extend`.", "/preview create|"),
+        ("/preview staging", "wants one of `create`, `destroy` and `extend` first, not `staging`", "/preview create|"),
+        ("/preview @4f9a1c2 create", "first, not `@4f9a1c2`", "/preview create|"),
+        ("/preview sweep", "first, not `sweep`", "/preview create|"),
+        ("/preview create staging web", "does not know what to do with `web`", "/preview create|"),
+        ("/preview create --ttl", "`--ttl` wants a value: `--ttl=TIME`", "/preview create|"),
     ],
 )
 def test_a_command_that_cannot_be_carried_out(text: str, says: str, suggestion: str) -> None:
@@ -130,6 +148,7 @@ def test_a_command_that_cannot_be_carried_out(text: str, says: str, suggestion: 
         ("/statsu", "/status"),
         ("/hlep", "/help"),
         ("/halp me", "/help me"),
+        ("/preveiw create", "/preview create"),
     ],
 )
 def test_a_near_miss_is_met_with_what_was_meant(text: str, suggestion: str) -> None:
@@ -399,9 +418,11 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
         assert command(example_).verb == verb.name
     for flag in verb.flags:
         assert f"--{flag.name}" in verb.usage
-        given_ = command(f"/{verb.name} --{flag.name}" + (f"={flag.value}" if flag.value else ""))
+        said = f"/{verb.name} {''.join(verb.actions[:1])} --{flag.name}"
+        given_ = command(said + (f"={flag.value}" if flag.value else ""))
         assert given_.flags == {flag.name: flag.value}
     assert ("<environment>" in verb.usage) == verb.needs_environment
+    assert ("|".join(verb.actions) in verb.usage) or not verb.actions
     assert ("environment" in verb.usage) == ("environment" in verb.takes)
     assert ("@sha" in verb.usage) == ("sha" in verb.takes)
 

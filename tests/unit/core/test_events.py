@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.events import CommentEvent, DispatchEvent, PushEvent, parse_event
+from bot.core.events import (
+    CommentEvent,
+    DispatchEvent,
+    PullRequestEvent,
+    PushEvent,
+    ScheduleEvent,
+    parse_event,
+)
 from bot.errors import EventError
 
 WEBHOOKS = Path(__file__).parents[3].parent / "shared/data/webhooks"
@@ -36,6 +43,15 @@ def comment(**over: Any) -> dict[str, Any]:
 
 def push(**over: Any) -> dict[str, Any]:
     return {"ref": "refs/heads/main", "after": SHA, "repository": REPOSITORY, "sender": {"login": "dana"}, **over}
+
+
+def pull_request(action: Any, **over: Any) -> dict[str, Any]:
+    return {
+        "action": action,
+        "pull_request": {"number": 3, "head": {"sha": SHA, "repo": {"id": 1}}, **over},
+        "repository": {**REPOSITORY, "id": 1},
+        "sender": {"login": "dana", "type": "User"},
+    }
 
 
 def test_a_comment_on_a_pull_request() -> None:
@@ -99,8 +115,10 @@ def test_a_dispatch() -> None:
         ("push", push(ref="refs/heads/feature")),
         ("push", push(ref="refs/tags/main")),
         ("push", push(deleted=True, after="0" * 40)),
-        ("pull_request", {"action": "closed"}),
-        ("schedule", {}),
+        ("pull_request", pull_request("opened")),
+        ("pull_request_target", pull_request("labeled")),
+        ("pull_request_target", pull_request("closed", head={"sha": SHA, "repo": {"id": 2}})),  # a fork
+        ("pull_request_target", pull_request("synchronize", head={"sha": SHA, "repo": None})),  # one that is gone
         ("", {}),
     ],
 )
@@ -128,6 +146,14 @@ def test_what_is_no_concern_of_ours(name: str, payload: Any) -> None:
         ("issue_comment", comment(created_at="2026-01-02T03:04:05"), "comment.created_at has no time zone"),
         ("issue_comment", comment() | {"issue": None}, "no issue.number"),
         ("issue_comment", comment() | {"comment": []}, "no comment.created_at"),
+        ("pull_request", {"action": "closed"}, "no pull_request.head"),
+        ("pull_request", pull_request("closed", number="3"), "pull_request.number is not a int"),
+        (
+            "pull_request",
+            pull_request("closed", head={"sha": "main", "repo": {"id": 1}}),
+            "pull_request.head.sha is not a sha",
+        ),
+        ("pull_request", pull_request("closed") | {"sender": None}, "no sender.login"),
     ],
 )
 def test_a_malformed_event_is_named_by_its_field(name: str, payload: Any, says: str) -> None:
@@ -145,10 +171,10 @@ JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(["issue_comment", "push", "workflow_dispatch", "x"]), JSON)
+@given(st.sampled_from(["issue_comment", "push", "workflow_dispatch", "pull_request_target", "x"]), JSON)
 def test_any_json_is_an_event_or_an_error_that_says_so(name: str, payload: Any) -> None:
-    if isinstance(payload, dict) and name == "issue_comment":
-        payload = {**payload, "action": "created"}
+    if isinstance(payload, dict) and name in {"issue_comment", "pull_request_target"}:
+        payload = {**payload, "action": "created" if name == "issue_comment" else payload.get("action", "closed")}
     try:
         assert parse_event(name, payload) is None
     except EventError as error:
@@ -156,8 +182,25 @@ def test_any_json_is_an_event_or_an_error_that_says_so(name: str, payload: Any) 
         assert told.startswith("The ")
 
 
+@pytest.mark.parametrize("name", ["pull_request", "pull_request_target"])
+@pytest.mark.parametrize("action", ["closed", "synchronize"])
+def test_what_happens_to_a_pull_request(name: str, action: Any) -> None:
+    assert parse_event(name, pull_request(action)) == PullRequestEvent(
+        repository="acme/shop", default_branch="main", action=action, number=3, head_sha=SHA, actor="dana"
+    )
+    by_an_app = parse_event(name, pull_request(action) | {"sender": {"login": "queue[bot]", "type": "Bot"}})
+    assert isinstance(by_an_app, PullRequestEvent)
+    assert by_an_app.actor_is_bot
+
+
+@pytest.mark.parametrize("payload", [{}, {"schedule": "17 * * * *", "repository": {"default_branch": "other"}}])
+def test_a_schedule_is_known_by_the_runner(payload: Any) -> None:
+    event = parse_event("schedule", payload, repository="acme/shop", ref="refs/heads/release/1")
+    assert event == ScheduleEvent(repository="acme/shop", default_branch="release/1")
+
+
 @pytest.mark.skipif(not WEBHOOKS.is_dir(), reason="the published webhook examples are not on this machine")
-@pytest.mark.parametrize("folder", ["issue_comment", "push", "workflow_dispatch"])
+@pytest.mark.parametrize("folder", ["issue_comment", "push", "workflow_dispatch", "pull_request"])
 def test_the_published_examples_are_read(folder: str) -> None:
     for path in sorted((WEBHOOKS / folder).glob("*.json")):
         payload = json.loads(path.read_text("utf-8"))
@@ -167,6 +210,8 @@ def test_the_published_examples_are_read(folder: str) -> None:
                 assert (event is not None) == (payload["action"] == "created"), path.name
             case "push":
                 assert (event is not None) == (payload["ref"] == "refs/heads/master"), path.name
+            case "pull_request":
+                assert (event is not None) == (payload["action"] in {"closed", "synchronize"}), path.name
             case _:
                 assert isinstance(event, DispatchEvent)
         if isinstance(event, CommentEvent):

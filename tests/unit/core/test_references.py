@@ -68,6 +68,17 @@ from bot.errors import ConfigError
         ({"staging": "values: {sha: x}"}, "15: environments.staging.values.sha: `{sha}` is built in; choose another name"),
         ({"target": "scheduler: {source: x, uri: '{worker.url}'}"}, ""),
         ({"top": "config_vars: {x: '{nothing}'}"}, ""),
+        # previews
+        ({"staging": "previews: {services: web, env: {A: x}, secrets: {B: y}, verify: [{http: /}]}"}, ""),
+        ({"staging": "previews: {services: [web, wbe]}"}, "15: environments.staging.previews.services: there is no service `wbe`; did you mean `web`?"),
+        ({"staging": "previews: {services: worker}", "worker": "{kind: worker_pool}"}, "15: environments.staging.previews.services: `worker` takes no requests: nobody could look at its preview"),
+        ({"staging": "previews: {}", "web": "{kind: worker_pool}", "worker": "{kind: worker_pool}"}, "15: environments.staging.previews: no service takes requests: there is nothing to look at"),
+        ({"staging": "previews: {env: {A: x}, secrets: {A: y}}"}, "15: environments.staging.previews.secrets.A: `A` is in `env` as well"),
+        ({"staging": "previews: {verify: [{http: 'https://x/'}]}"}, "15: environments.staging.previews.verify[0].http: should be a path: it is asked at the preview's own address"),
+        ({"staging": "previews: {verify: [{iam: web}]}"}, "15: environments.staging.previews.verify[0]: a preview runs no jobs and has no traffic: only `http` checks can be made of it"),
+        ({"staging": "previews: {verify: [{http: /, service: wbe}]}"}, "15: environments.staging.previews.verify[0].service: there is no service `wbe`; did you mean `web`?"),
+        ({"staging": "previews: {env: {A: '{queue}'}}"}, "15: environments.staging.previews.env.A: `{queue}` is no placeholder"),
+        ({"legacy": "previews: {}"}, "17: environments.legacy.previews: `previews` is for Cloud Run; this environment's target is Heroku"),
         # two environments in one place
         ({"target": "suffix: {}"}, "16: environments.production: `staging` and `production` are the same Cloud Run service: give one of them a name, project or region"),
         ({"target": "suffix: {}", "production": "project: other"}, ""),

@@ -105,6 +105,10 @@ class ScriptedTarget:
     def count(self, verb: str, name: str) -> int:
         return self.calls.count((verb, name))
 
+    @property
+    def upkeep(self) -> None:
+        return None
+
     def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
         self._call("traffic", service)
         self.asked.append((since, until))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.events import CommentEvent, PushEvent
+from bot.core.events import CommentEvent, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.core.facts import PullRequest
 from bot.core.ports import HISTORY
 from bot.engine.early import ask_early
@@ -78,6 +78,7 @@ HEAD = {("checks", "a" * 40), ("pushed_at", "topic", "a" * 40)}
         ("/deploy", {DANA, CONFIG, PULL}),
         ("/help", {DANA, CONFIG, PULL}),
         ("/deploi staging", {DANA, CONFIG, PULL}),
+        ("/preview create staging", {DANA, CONFIG, PULL}),  # its record is another
     ],
 )
 def test_a_comment_asks_for_what_its_answer_wants(body: str, expected: set[Any]) -> None:
@@ -108,3 +109,14 @@ def test_an_issue_has_no_pull_request() -> None:
 def test_a_push_asks_for_the_configuration_and_who_pushed() -> None:
     event = PushEvent(repository="acme/shop", default_branch="main", sha="a" * 40, actor="dana")
     assert asked(event, None) == {DANA, CONFIG}
+
+
+def test_a_pull_request_that_was_pushed_asks_who_pushed() -> None:
+    event = PullRequestEvent(
+        repository="acme/shop", default_branch="main", action="synchronize", number=7, head_sha="a" * 40, actor="dana"
+    )
+    assert asked(event, None) == {DANA, CONFIG}
+
+
+def test_a_schedule_is_nobodys() -> None:
+    assert asked(ScheduleEvent(repository="acme/shop", default_branch="main"), None) == {CONFIG}

@@ -225,29 +225,29 @@ MINE = record(5, 2)
     ],
 )
 def test_a_lock_is_claimed_by_one(
-    held: Any, faster: Any, seen: Any, alive: bool, ours: Any, whose: Any, released: int
+    clock: Any, held: Any, faster: Any, seen: Any, alive: bool, ours: Any, whose: Any, released: int
 ) -> None:
     github: Any = Locks(held, faster)
-    got, other = acquire(github, MINE, seen=seen, seen_alive=alive)
+    got, other = acquire(github, MINE, seen=seen, seen_alive=alive, clock=clock)
     assert (got.record.run_id if got and got.record else None) == ours
     assert (other.record.run_id if other and other.record else None) == whose
     assert len(github.released) == released
 
 
-def test_an_unreadable_lock_is_never_reaped() -> None:
+def test_an_unreadable_lock_is_never_reaped(clock: Any) -> None:
     unreadable = Lock(environment="staging", oid="1", record=None)
     github: Any = Locks(unreadable)
-    assert acquire(github, MINE, seen=unreadable, seen_alive=True) == (None, unreadable)
+    assert acquire(github, MINE, seen=unreadable, seen_alive=True, clock=clock) == (None, unreadable)
     assert github.released == []
 
 
-def test_a_lock_that_went_as_we_asked_whose_it_is_still_counts_as_held() -> None:
+def test_a_lock_that_went_as_we_asked_whose_it_is_still_counts_as_held(clock: Any) -> None:
     class Gone(Locks):
         def take_lock(self, wanted: LockRecord) -> Lock | None:
             return None
 
     github: Any = Gone()
-    got, other = acquire(github, MINE, seen=None, seen_alive=True)
+    got, other = acquire(github, MINE, seen=None, seen_alive=True, clock=clock)
     assert got is None
     assert other is not None
     assert other.record is None

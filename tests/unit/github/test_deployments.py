@@ -63,6 +63,12 @@ def test_one_call_reads_deployments_with_their_statuses(wire: Any, api: Api) -> 
     assert len(wire.calls) == 1
 
 
+def test_those_of_all_environments_are_read_at_once(wire: Any, api: Api) -> None:
+    wire.graphql(page([node(4), node(5, environment="staging/pr-7")]))
+    assert [one.environment for one in api.all_deployments(50)] == ["staging/pr-7", "staging"]
+    assert (wire.body(0)["variables"]["environments"], wire.body(0)["variables"]["first"]) == (None, 50)
+
+
 def test_the_latest_status_comes_first_whatever_the_order(wire: Any, api: Api) -> None:
     tied = [status(1, "IN_PROGRESS", 5), status(2, "SUCCESS", 5)]
     wire.graphql(page([node(4, latestStatus=tied[1], statuses={"nodes": tied})]))
@@ -172,6 +178,15 @@ def test_create(wire: Any, api: Api) -> None:
         "transient_environment": False,
     }
     assert len(wire.calls) == 1
+
+
+def test_what_will_be_gone_one_day_says_so(wire: Any, api: Api) -> None:
+    wire.rest("POST", "/deployments", MADE, status=201)
+    api.create_deployment(
+        sha=A, environment="staging/pr-7", payload={"id": "k1"}, description="d", production=False, transient=True
+    )
+    assert wire.body(0)["transient_environment"] is True
+    assert wire.body(0)["environment"] == "staging/pr-7"
 
 
 LOSSES = [
