@@ -132,7 +132,7 @@ def _described(stage: Play, result: Result) -> Json:
                 }
                 for target in service.site.targets
             ]
-            for name, service in world.cloud.run.run_services.all.items()
+            for name, service in world.cloud.run.everywhere()
         },
         "calls": {
             name: dict(sorted(Counter(f"{call.method} {call.template}" for call in list(service.calls)).items()))

@@ -21,6 +21,8 @@ _HOP = frozenset(
      "transfer-encoding"}  # RFC 9110, 7.6.1
 )  # fmt: skip
 _CHUNK = 64 * 1024  # bytes
+PRETENDED = "X-Sandbox-Seconds"
+"""A header by which a backend says that its answer took so many seconds more; it is counted, and not passed on."""
 
 
 class Backend(Protocol):
@@ -33,7 +35,10 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayRequest:
-    """One request as the gateway saw it end. ``started`` and ``seconds`` by ``time.time()``; sizes in bytes."""
+    """One request as the gateway saw it end. ``started`` and ``seconds`` by ``time.time()``; sizes in bytes.
+
+    ``seconds`` includes those that the backend pretends (:data:`PRETENDED`).
+    """
 
     method: str
     path: str
@@ -119,6 +124,7 @@ class _Proxy(BaseHTTPRequestHandler):
         started = time.time()
         headers = {key.lower(): value for key, value in self.headers.items()}
         instance: Backend | None = None
+        self.pretended = 0.0
         refused = self.owner.authorize(headers)
         if refused is not None:
             status, size = self._refuse(refused)
@@ -129,7 +135,7 @@ class _Proxy(BaseHTTPRequestHandler):
             self.owner.observe(
                 GatewayRequest(
                     method=self.command, path=self.path, status=status, headers=headers, instance=instance,
-                    started=started, seconds=time.time() - started, response_size=size,
+                    started=started, seconds=time.time() - started + self.pretended, response_size=size,
                 )
             )  # fmt: skip
 
@@ -181,9 +187,10 @@ class _Proxy(BaseHTTPRequestHandler):
             connection.send(b"0\r\n\r\n")
 
     def _relay(self, reply: http.client.HTTPResponse) -> tuple[int, int]:
+        self.pretended = float(reply.getheader(PRETENDED) or 0)
         self.send_response_only(reply.status, reply.reason)
         for key, value in reply.getheaders():
-            if key.lower() not in _HOP:
+            if key.lower() not in _HOP | {PRETENDED.lower()}:
                 self.send_header(key, value)
         bare = self.command == "HEAD" or reply.status in {204, 304}
         declared = reply.getheader("Content-Length")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bot.sandbox.dockerfile import BuildFailed
@@ -20,10 +20,13 @@ __all__ = [
 
 
 class ImageStore:
-    """The content of the registry. ``root`` is where trees live. Thread-safe."""
+    """The content of the registry. ``root`` is where trees live, ``clock`` gives seconds since the epoch. Thread-safe.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    An image that is deleted leaves its tree behind: what runs it has a copy of its own.
+    """
+
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+        self.root, self.clock = root, clock
         root.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._images: dict[str, dict[str, Image]] = {}
@@ -34,7 +37,7 @@ class ImageStore:
         """Store an image under ``host/project/repository/name``; a tag moves to it."""
         with self._lock:
             self._images.setdefault(repository, {})[image.digest] = image
-            self._uploaded.setdefault((repository, image.digest), time.time())
+            self._uploaded.setdefault((repository, image.digest), self.clock())
             for tag in tags:
                 self._tags.setdefault(repository, {})[tag] = image.digest
 
@@ -51,6 +54,7 @@ class ImageStore:
         """Forget an image and its tags. Raises KeyError when it is not there."""
         with self._lock:
             del self._images[repository][digest]
+            del self._uploaded[repository, digest]
             tags = self._tags.get(repository, {})
             for tag in [name for name, of in tags.items() if of == digest]:
                 del tags[tag]
@@ -71,7 +75,7 @@ class ImageStore:
             return sorted(self._images.get(repository, {}).values(), key=lambda image: image.created)
 
     def uploaded(self, repository: str, digest: str) -> float:
-        """Return when an image was first pushed, in seconds of ``time.time()``."""
+        """Return when an image was first pushed, by the clock."""
         return self._uploaded[repository, digest]
 
     def repositories(self) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -22,12 +23,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol
 
-from bot.sandbox.gateway import Gateway, GatewayRequest
+from bot.sandbox.gateway import PRETENDED, Gateway, GatewayRequest
 from bot.sandbox.oci import Image, interpreter_path, place
 
-__all__ = ["Gateway", "GatewayRequest", "Instance", "InstantRuntime", "Log", "ProcessRuntime", "Runtime", "argv_of"]
+__all__ = [
+    "Gateway", "GatewayRequest", "Instance", "InstantRuntime", "Log", "ProcessRuntime", "Reply", "Responder", "Runtime",
+    "argv_of", "failing", "slower",
+]  # fmt: skip
 
 
 class Log(Protocol):
@@ -235,7 +239,39 @@ class ProcessRuntime:
         return out
 
 
-Responder = Callable[[Image, Mapping[str, str], str, str], tuple[int, bytes]]
+class Reply(NamedTuple):
+    """What an instant server answers. ``seconds`` are pretended: the gateway counts them, nobody waits for them."""
+
+    status: int
+    body: bytes
+    seconds: float = 0.0
+
+
+Responder = Callable[[Image, Mapping[str, str], str, str], tuple[int, bytes] | Reply]
+
+
+def failing(responder: Responder, share: float, *, path: str = "/", status: int = 500, seed: int = 0) -> Responder:
+    """Let a share (0 to 1) of the requests of one path fail, by a seeded die: the same ones in each run."""
+    dice, lock = random.Random(seed), threading.Lock()
+
+    def respond(image: Image, env: Mapping[str, str], method: str, asked: str) -> Reply:
+        reply = Reply(*responder(image, env, method, asked))
+        with lock:
+            failed = asked.partition("?")[0] == path and dice.random() < share
+        return reply._replace(status=status, body=b'{"detail":"Internal Server Error"}') if failed else reply
+
+    return respond
+
+
+def slower(responder: Responder, seconds: float, *, path: str = "/") -> Responder:
+    """Let each request of one path take so many seconds more, pretended."""
+
+    def respond(image: Image, env: Mapping[str, str], method: str, asked: str) -> Reply:
+        reply = Reply(*responder(image, env, method, asked))
+        late = seconds if asked.partition("?")[0] == path else 0.0
+        return reply._replace(seconds=reply.seconds + late)
+
+    return respond
 
 
 def healthy(image: Image, env: Mapping[str, str], method: str, path: str) -> tuple[int, bytes]:  # noqa: ARG001
@@ -266,7 +302,8 @@ class InstantRuntime:
     """Starts no process: a server is a thread that asks ``responder``, a job's task ends at once.
 
     Args:
-        responder: ``(image, env, method, path) -> (status, JSON body)``.
+        responder: ``(image, env, method, path) -> (status, JSON body)``, or a :class:`Reply` that also says how long
+            the answer is to have taken.
         exit_code: what every task ends with.
     """
 
@@ -277,7 +314,7 @@ class InstantRuntime:
         self, image: Image, *, command: Sequence[str] = (), args: Sequence[str] = (), env: Mapping[str, str],
         port: int, files: Mapping[str, bytes], log: Log,
     ) -> Instance:  # fmt: skip
-        """Answer on a free loopback port."""
+        """Answer on a free loopback port. Answers name the revision of the container's environment, if it has one."""
         del command, args, port, files, log
         responder = self.responder
 
@@ -291,13 +328,17 @@ class InstantRuntime:
 
             def _serve(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, body = responder(image, env, self.command, self.path)
-                self.send_response(status)
+                reply = Reply(*responder(image, env, self.command, self.path))
+                self.send_response(reply.status)
                 self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(reply.body)))
+                if revision := env.get("K_REVISION"):
+                    self.send_header("X-Revision", revision)
+                if reply.seconds:
+                    self.send_header(PRETENDED, str(reply.seconds))
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(body)
+                    self.wfile.write(reply.body)
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 

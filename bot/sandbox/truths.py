@@ -73,7 +73,7 @@ def _executions(play: Play) -> Iterator[str]:
 
 
 def _services(play: Play) -> Iterator[str]:
-    for name, service in play.world.cloud.run.run_services.all.items():
+    for name, service in play.world.cloud.run.everywhere():
         for target in service.site.targets:
             revision = target.revision
             digest = looking.digest_of(revision)[:19]

@@ -12,11 +12,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LOGGED_BODY = 1 << 20  # bytes of a body the call log keeps
@@ -115,6 +115,24 @@ class Fault:
     times: int = 1
 
 
+@dataclass(kw_only=True)
+class Act:
+    """What somebody does at the moment of a matching call, in the call's own thread.
+
+    ``before`` is done when the call has arrived and before it is handled, ``after`` when it was handled and before it
+    is answered; each is given the request. ``route``, ``skip`` and ``times`` choose the calls as those of a fault do.
+    """
+
+    route: str
+    before: Callable[[Request], object] | None = None
+    after: Callable[[Request], object] | None = None
+    skip: int = 0
+    times: int = 1
+
+
+Trigger = TypeVar("Trigger", Fault, Act)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One line of the call log. Times are seconds of ``time.time()``."""
@@ -160,6 +178,7 @@ class Service:
         self.calls: list[Call] = []
         self.unknown: list[str] = []
         self.faults: list[Fault] = []
+        self.acts: list[Act] = []
         self.latency = 0.0
         self.observers: list[Callable[[str, str, str], None]] = []
         self.lock = threading.RLock()
@@ -208,6 +227,12 @@ class Service:
             self.faults.append(fault)
         return fault
 
+    def when(self, act: Act) -> Act:
+        """Add an act and return it."""
+        with self.lock:
+            self.acts.append(act)
+        return act
+
     def count(self, pattern: str = "") -> int:
         """Count logged calls whose ``"METHOD /template"`` matches a regular expression."""
         return sum(1 for call in self.calls if re.search(pattern, f"{call.method} {call.template}"))
@@ -220,17 +245,17 @@ class Service:
                 return route, match.groupdict()
         return None
 
-    def take_fault(self, method: str, template: str) -> Fault | None:
-        """Return the fault that hits this call, and count it down."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.times > 0 and re.search(fault.route, f"{method} {template}"):
-                    if fault.skip > 0:
-                        fault.skip -= 1
-                        continue
-                    fault.times -= 1
-                    return fault
-        return None
+    def take(self, triggers: list[Trigger], method: str, template: str) -> Iterator[Trigger]:
+        """Yield the faults or acts that a call sets off, and count them down."""
+        for trigger in list(triggers):
+            with self.lock:
+                if trigger.times <= 0 or not re.search(trigger.route, f"{method} {template}"):
+                    continue
+                if trigger.skip > 0:
+                    trigger.skip -= 1
+                    continue
+                trigger.times -= 1
+            yield trigger
 
     def _no_route(self, request: Request) -> tuple[Route, dict[str, str]]:
         self.unknown.append(f"{request.method} {request.path}")
@@ -248,6 +273,12 @@ class Service:
             return self.render_error(error)
         except json.JSONDecodeError:
             return self.render_error(WireError(400, "Problems parsing JSON", "INVALID_ARGUMENT"))
+
+
+def _do(deeds: list[Callable[[Request], object] | None], request: Request) -> None:
+    for deed in deeds:
+        if deed is not None:
+            deed(request)
 
 
 class _Server(ThreadingHTTPServer):
@@ -296,13 +327,16 @@ class _WireHandler(BaseHTTPRequestHandler):
         )
         found = owner.find(request.method, request.path)
         template = found[0].template if found else ""
-        fault = owner.take_fault(request.method, template)
+        fault = next(owner.take(owner.faults, request.method, template), None)
+        acts = list(owner.take(owner.acts, request.method, template))
         response: Response | None = None
         try:
             if owner.latency:
                 time.sleep(owner.latency)
             self._tell("before", template)
+            _do([act.before for act in acts], request)
             response = self._answer(request, fault)
+            _do([act.after for act in acts], request)
             self._tell("after", template)
         except ConnectionAbortedError:
             response = None

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from bot.sandbox.github import GitHub, Repository, Run
+from bot.sandbox.console import Console
+from bot.sandbox.github import RUN_PERMISSIONS, GitHub, Repository, Run
 from bot.sandbox.google.cloud import PROVIDER, GoogleCloud
 from bot.sandbox.heroku import Heroku
 from bot.sandbox.runtime import ProcessRuntime, Runtime
@@ -26,7 +27,9 @@ from bot.sandbox.sample import VARIANTS, history
 REPOSITORY = "acme/shop"
 DEPLOYER = "slipway@acme.iam.gserviceaccount.com"
 TOKEN = "ghs_sandbox0000000000000000000000000000"  # a token of this GitHub only
+FORKS_TOKEN = "ghs_sandbox1111111111111111111111111111"  # what a run on a fork's code has instead: it only reads
 PACKAGE = Path(__file__).resolve().parent.parent
+PULL_EVENTS = ("pull_request", "pull_request_target")
 PEOPLE = {"dana": "write", "lee": "admin", "rowan": "read"}
 
 
@@ -61,6 +64,7 @@ class World:
     def __enter__(self) -> Self:
         self.github = GitHub(self.root / "github", clock=self.clock)
         self.cloud = GoogleCloud(self.root / "google", self.runtime, clock=self.clock)
+        self.console = Console(self.cloud)
         self.heroku = Heroku(self.root / "heroku", self.runtime, clock=self.clock)
         self.services = {"github": self.github, **self.cloud.services, "heroku": self.heroku}
         self.github.start()
@@ -88,6 +92,7 @@ class World:
         for login, permission in PEOPLE.items():
             self.repository.add_collaborator(login, permission)
         self.github.add_token(TOKEN)
+        self.github.add_token(FORKS_TOKEN, permissions=dict.fromkeys(RUN_PERMISSIONS, "read"))
 
     def _google(self) -> None:
         """Trust this repository's runs, and give the environments their secrets."""
@@ -167,14 +172,17 @@ class World:
         timeout: float = 120.0,
     ) -> Ran:
         """Run the action on an event, as its steps do: triage, then the bot if it is ours. Finishes the run."""
-        run = run or self.repository.start_run(event=event_name, actor=actor, environment=environment or None)
+        pull = payload["number"] if event_name in PULL_EVENTS else None
+        run = run or self.repository.start_run(
+            event=event_name, actor=actor, environment=environment or None, pull=pull
+        )
         self._events += 1
         folder = self.root / f"event-{self._events}"
         folder.mkdir(parents=True)
         environ = self.environ(
             **self.github.environ(
                 self.repository, run, event_name=event_name, payload=payload, event_path=folder / "event.json",
-                token=TOKEN,
+                token=token_of(run),
             )
         ) | dict(extra or {})  # fmt: skip
         begun = time.monotonic()
@@ -232,6 +240,11 @@ class _Earlier:
 
     def __exit__(self, *_: object) -> None:
         self._github._clock = self._clock
+
+
+def token_of(run: Run) -> str:
+    """Return the token that GitHub gives the steps of a run: one that only reads where a fork's code runs."""
+    return FORKS_TOKEN if run.from_fork else TOKEN
 
 
 def read_outputs(path: Path) -> dict[str, str]:

@@ -246,7 +246,11 @@ class Job:
 
 @dataclass(kw_only=True)
 class Run:
-    """A workflow run. ``finished`` keeps the conclusions of its earlier attempts."""
+    """A workflow run. ``earlier`` keeps the conclusions of its earlier attempts.
+
+    A run on a pull request's event names the pull request's branches in ``head_ref`` and ``base_ref``, its head in
+    ``pull_sha`` and the repository that holds it in ``head_repository``; ``sha`` and ``ref`` are what is checked out.
+    """
 
     id: int
     number: int
@@ -261,10 +265,32 @@ class Run:
     status: str = "in_progress"
     conclusion: str | None = None
     cancel_requested: bool = False
+    head_ref: str = ""
+    base_ref: str = ""
+    pull_sha: str = ""
+    head_repository: str = ""
     workflow: str = "Slipway"
     path: str = ".github/workflows/slipway.yml"
     earlier: dict[int, str] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)
+
+    @property
+    def head_sha(self) -> str:
+        """The commit that a run stands under in lists: a pull request's head, not its test merge."""
+        return self.pull_sha or self.sha
+
+    @property
+    def head_branch(self) -> str:
+        """The branch that a run stands under in lists."""
+        return self.head_ref or self.ref.removeprefix("refs/heads/")
+
+    @property
+    def from_fork(self) -> bool:
+        """Whether a fork's code is checked out: such a run may neither write nor have an identity token.
+
+        Source: docs.github.com, "Events that trigger workflows", pull_request: "workflows in forked repositories".
+        """
+        return self.event == "pull_request" and bool(self.head_repository)
 
 
 @dataclass(kw_only=True)

@@ -53,10 +53,15 @@ class Oidc:
         return jwt.encode(self.claims(repo, run, audience), self.key(), algorithm="RS256", headers={"kid": KEY_ID})
 
     def claims(self, repo: Repository, run: Run, audience: str | None) -> dict[str, Any]:
-        """Return the claims of a token. The subject names the environment when the job has one, else the ref."""
+        """Return the claims of a token.
+
+        The subject names the environment when the job has one, else ``pull_request`` for that event, else the ref.
+        """
         now = int(self.github.now())
-        workflow_ref = f"{repo.full_name}/{run.path}@refs/heads/{repo.default_branch}"
-        where = f"environment:{run.environment}" if run.environment else f"ref:{run.ref}"
+        workflow_ref = f"{repo.full_name}/{run.path}@{repo.workflow_ref(run)}"
+        where = "pull_request" if run.event == "pull_request" else f"ref:{run.ref}"
+        if run.environment:
+            where = f"environment:{run.environment}"
         return {
             "jti": secrets.token_hex(16),
             "sub": f"repo:{repo.full_name}:{where}",
@@ -74,8 +79,8 @@ class Oidc:
             "actor_id": str(self.github.user(run.actor).id),
             "actor": run.actor,
             "workflow": run.workflow,
-            "head_ref": "",
-            "base_ref": "",
+            "head_ref": run.head_ref,
+            "base_ref": run.base_ref,
             "event_name": run.event,
             "ref_protected": str(run.ref.removeprefix("refs/heads/") in repo.state.protections).lower(),
             "ref_type": "tag" if run.ref.startswith("refs/tags/") else "branch",

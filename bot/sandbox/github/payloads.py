@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,27 @@ def workflow_dispatch(repo: Repository, inputs: Mapping[str, str], actor: str, r
     }
 
 
+def pull_request(repo: Repository, number: int, action: str, actor: str) -> dict[str, Any]:
+    """Return the payload of a ``pull_request`` event. A ``synchronize`` tells which push it is about."""
+    issue, pull = repo.pull(number)
+    shape = {"action": action, "number": number, "pull_request": shapes_threads.pull(repo, issue)}
+    if action == "synchronize":
+        source = repo.github.repositories[(pull.head_repository or "").lower()]
+        pushes = [one for one in source.state.activity if one.ref == f"refs/heads/{pull.head_ref}"]
+        shape |= {"before": pushes[-1].before, "after": pushes[-1].after}
+    return {**shape, **_envelope(repo, actor)}
+
+
+def schedule(repo: Repository, cron: str) -> dict[str, Any]:
+    """Return the payload of a ``schedule`` event: ``schedule`` is the line of the workflow that made it run.
+
+    There is no webhook for it. The rest is what github.blog/changelog, 27 September 2022, has added; nobody sent it.
+    """
+    envelope = _envelope(repo, repo.owner)
+    del envelope["sender"]
+    return {"schedule": cron, "workflow": ".github/workflows/slipway.yml", **envelope}
+
+
 def environ(
     repo: Repository, run: Run, *, event_name: str, payload: Mapping[str, Any], event_path: Path, token: str
 ) -> dict[str, str]:
@@ -123,7 +145,7 @@ def environ(
         path.touch()
     temp = folder / "temp"
     temp.mkdir(exist_ok=True)
-    workflow_ref = f"{repo.full_name}/{run.path}@refs/heads/{repo.default_branch}"
+    workflow_ref = f"{repo.full_name}/{run.path}@{repo.workflow_ref(run)}"
     return {
         "CI": "true",
         "GITHUB_ACTIONS": "true",
@@ -144,11 +166,11 @@ def environ(
         "GITHUB_TRIGGERING_ACTOR": run.actor,
         "GITHUB_SHA": run.sha,
         "GITHUB_REF": run.ref,
-        "GITHUB_REF_NAME": run.ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
+        "GITHUB_REF_NAME": re.sub(r"^refs/(heads|tags|pull)/", "", run.ref),
         "GITHUB_REF_TYPE": "tag" if run.ref.startswith("refs/tags/") else "branch",
         "GITHUB_REF_PROTECTED": str(run.ref.removeprefix("refs/heads/") in repo.state.protections).lower(),
-        "GITHUB_HEAD_REF": "",
-        "GITHUB_BASE_REF": "",
+        "GITHUB_HEAD_REF": run.head_ref,
+        "GITHUB_BASE_REF": run.base_ref,
         "GITHUB_WORKFLOW": run.workflow,
         "GITHUB_WORKFLOW_REF": workflow_ref,
         "GITHUB_WORKFLOW_SHA": run.sha,
@@ -159,7 +181,13 @@ def environ(
         "RUNNER_TEMP": str(temp),
         "RUNNER_OS": "Linux",
         "RUNNER_ENVIRONMENT": "github-hosted",
-        # The runner hands out the address with a query already in it; callers append `&audience=`.
-        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.url}/_actions/token?api-version=2.0",
-        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": github.oidc.grant(repo, run),
+        **({} if run.from_fork else _identity(repo, run)),
+    }
+
+
+def _identity(repo: Repository, run: Run) -> dict[str, str]:
+    """Return where a run gets its identity token. The address has a query already; callers append ``&audience=``."""
+    return {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{repo.github.url}/_actions/token?api-version=2.0",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": repo.github.oidc.grant(repo, run),
     }

@@ -148,6 +148,16 @@ class Pulls(Checks):
             self.pending_mergeability -= 1
             return None, "unknown"
         base = self._base(pull)
+        pull.merge_sha = self.test_merge(issue)
+        if pull.merge_sha is None:
+            return False, "dirty"
+        return True, self._merge_state(issue, pull, base)
+
+    def test_merge(self, issue: Issue) -> str | None:
+        """Return the test merge of a pull request, stored as ``refs/pull/N/merge`` as GitHub does; None on conflict."""
+        pull = issue.pull
+        assert pull is not None
+        base = self._base(pull)
         key = (base, pull.head_sha)
         if key not in self._test_merges:
             message = f"Merge {pull.head_sha} into {base}"
@@ -155,10 +165,7 @@ class Pulls(Checks):
             self._test_merges[key] = merged
             if merged is not None:
                 self.git.update_refs([RefUpdate(name=f"refs/pull/{issue.number}/merge", after=merged)])
-        pull.merge_sha = self._test_merges[key]
-        if pull.merge_sha is None:
-            return False, "dirty"
-        return True, self._merge_state(issue, pull, base)
+        return self._test_merges[key]
 
     def _merge_state(self, issue: Issue, pull: Pull, base: str) -> str:
         contexts = self.contexts(pull.head_sha)

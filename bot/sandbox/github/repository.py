@@ -117,20 +117,50 @@ class Repository(Pulls):
         environment: str | None = None,
         ref: str | None = None,
         job: str = "release",
+        pull: int | None = None,
     ) -> Run:
-        """Start a workflow run. ``ref`` (a full name) is the default branch unless told, as for comments."""
+        """Start a workflow run. ``ref`` (a full name) is the default branch unless told, as for comments.
+
+        With ``pull``, the number of a pull request, it is a run on an event of that pull request.
+        """
         with self.github.lock:
             now = self.github.now()
-            ref = ref or f"refs/heads/{self.default_branch}"
+            ref = ref or (self._pull_ref(event, pull) if pull else f"refs/heads/{self.default_branch}")
             sha = self.resolve(ref)
             assert sha is not None, f"no such ref: {ref}"
             run = Run(
                 id=self.github.new_id(), number=len(self.state.runs) + 1, event=event, environment=environment,
                 actor=self.github.add_user(actor).login, sha=sha, ref=ref, created_at=now, updated_at=now,
             )  # fmt: skip
+            if pull:
+                self._stand_under(run, pull)
             run.jobs.append(self._job(job))
             self.state.runs[run.id] = run
             return run
+
+    def _pull_ref(self, event: str, number: int) -> str:
+        """Return the ref that a run on a pull request's event has.
+
+        ``pull_request``: the test merge, or after a merge the branch that it went into; nothing runs on a pull request
+        with conflicts (docs.github.com, "Events that trigger workflows"). ``pull_request_target``: the default branch,
+        whatever the base (github.blog/changelog, 7 November 2025).
+        """
+        issue, pull = self.pull(number)
+        if event != "pull_request":
+            return f"refs/heads/{self.default_branch}"
+        if pull.merged_at is not None:
+            return f"refs/heads/{pull.base_ref}"
+        assert self.test_merge(issue) is not None, f"pull request {number} has conflicts: nothing runs on it"
+        return f"refs/pull/{number}/merge"
+
+    def _stand_under(self, run: Run, number: int) -> None:
+        _, pull = self.pull(number)
+        run.head_ref, run.base_ref, run.pull_sha = pull.head_ref, pull.base_ref, pull.head_sha
+        run.head_repository = "" if pull.head_repository == self.full_name else pull.head_repository or ""
+
+    def workflow_ref(self, run: Run) -> str:
+        """Return the ref whose workflow file a run follows: a pull request's own for its event, else the default."""
+        return run.ref if run.event == "pull_request" else f"refs/heads/{self.default_branch}"
 
     def _job(self, name: str) -> Job:
         return Job(
@@ -173,3 +203,16 @@ class Repository(Pulls):
         """Return the payload of a ``workflow_dispatch`` event."""
         with self.github.lock:
             return payloads.workflow_dispatch(self, inputs or {}, actor, ref or f"refs/heads/{self.default_branch}")
+
+    def pull_request_payload(self, number: int, action: str, *, actor: str = "dana") -> dict[str, Any]:
+        """Return the payload of a ``pull_request`` event, which is that of ``pull_request_target`` as well.
+
+        ``closed`` tells what was done already; ``synchronize`` tells the last recorded push to the head's branch.
+        """
+        with self.github.lock:
+            return payloads.pull_request(self, number, action, actor)
+
+    def schedule_payload(self, cron: str = "0 5 * * *") -> dict[str, Any]:
+        """Return the payload of a ``schedule`` event."""
+        with self.github.lock:
+            return payloads.schedule(self, cron)

@@ -211,7 +211,7 @@ def run(repo: Repository, found: model.Run, attempt: int | None = None) -> dict[
     number = attempt or found.attempt
     past = number in found.earlier
     url = f"{repo.api}/actions/runs/{found.id}"
-    head = repo.git.commit(found.sha)
+    head = repo.git.commit(found.head_sha)
     assert head is not None
     workflow = f"{repo.api}/actions/workflows/{repo.id}"
     return {
@@ -220,8 +220,8 @@ def run(repo: Repository, found: model.Run, attempt: int | None = None) -> dict[
         "node_id": node_id("WFR", found.id),
         "check_suite_id": found.id + 1,
         "check_suite_node_id": node_id("CS", found.id + 1),
-        "head_branch": found.ref.removeprefix("refs/heads/"),
-        "head_sha": found.sha,
+        "head_branch": found.head_branch,
+        "head_sha": found.head_sha,
         "path": found.path,
         "display_title": found.workflow,
         "run_number": found.number,
@@ -232,7 +232,8 @@ def run(repo: Repository, found: model.Run, attempt: int | None = None) -> dict[
         "workflow_id": repo.id,
         "url": url,
         "html_url": f"{repo.html}/actions/runs/{found.id}",
-        "pull_requests": [],
+        # Those that are open and not of a fork: what the description calls "Pull requests that are open".
+        "pull_requests": [] if found.head_repository or not found.pull_sha else pull_references(repo, found.pull_sha),
         "created_at": iso(found.created_at),
         "updated_at": iso(found.updated_at),
         "run_started_at": iso(found.created_at),
@@ -249,7 +250,7 @@ def run(repo: Repository, found: model.Run, attempt: int | None = None) -> dict[
         "workflow_url": workflow,
         "head_commit": shapes.commit_summary(head),
         "repository": shapes.repository(repo),
-        "head_repository": shapes.repository(repo),
+        "head_repository": shapes.repository(repo.github.repositories.get(found.head_repository.lower(), repo)),
     }
 
 
@@ -262,7 +263,7 @@ def job(repo: Repository, owner: model.Run, found: model.Job) -> dict[str, Any]:
         "run_url": f"{repo.api}/actions/runs/{owner.id}",
         "run_attempt": owner.attempt,
         "node_id": node_id("CR", found.id),
-        "head_sha": owner.sha,
+        "head_sha": owner.head_sha,
         "url": url,
         "html_url": f"{repo.html}/actions/runs/{owner.id}/job/{found.id}",
         "status": found.status,
@@ -279,5 +280,5 @@ def job(repo: Repository, owner: model.Run, found: model.Job) -> dict[str, Any]:
         "runner_group_id": 0,
         "runner_group_name": "GitHub Actions",
         "workflow_name": owner.workflow,
-        "head_branch": owner.ref.removeprefix("refs/heads/"),
+        "head_branch": owner.head_branch,
     }

@@ -29,8 +29,9 @@ STATUS = {
 """google.rpc.Code by HTTP status, where a handler names no code (google/rpc/code.proto, "HTTP Mapping")."""
 
 _DOCUMENTS = {
-    "artifactregistry": "artifactregistry.v1", "cloudbuild": "cloudbuild.v1", "iamcredentials": "iamcredentials.v1",
-    "logging": "logging.v2", "run": "run.v2", "secretmanager": "secretmanager.v1",
+    "artifactregistry": "artifactregistry.v1", "cloudbuild": "cloudbuild.v1",
+    "containeranalysis": "containeranalysis.v1", "iamcredentials": "iamcredentials.v1", "logging": "logging.v2",
+    "monitoring": "monitoring.v3", "run": "run.v2", "secretmanager": "secretmanager.v1",
 }  # fmt: skip
 _EXPECTED = (
     "Expected OAuth 2 access token, login cookie or other valid authentication credential. "

@@ -1,7 +1,9 @@
 """Artifact Registry over the sandbox's image store, and the registry protocol that ``docker pull`` speaks.
 
 Ground: artifactregistry.v1 (the discovery document); the OCI distribution specification for ``/v2/…/manifests``.
-A repository of the store is ``<location>-docker.pkg.dev/<project>/<repository>/<package>``.
+A repository of the store is ``<location>-docker.pkg.dev/<project>/<repository>/<package>``. Clean-up policies are kept
+with their repository, and carried out when a story says so (:meth:`ArtifactRegistry.clean_up`); the live service has "a
+background job that runs periodically".
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote
 
 from bot.sandbox.google import GoogleService, operation, paginate, rfc3339
+from bot.sandbox.google.artifact_cleanup import Version, accepted, doomed
 from bot.sandbox.images import MANIFEST_TYPE, Image, ImageStore
 from bot.sandbox.wire import Request, Response, Route, WireError, answer
 
 Json = dict[str, Any]
+SETTABLE = ("description", "labels", "cleanupPolicies", "cleanupPolicyDryRun")  # of a Repository; the rest is fixed
 _TAG = re.compile(r"[\w][\w.-]{0,127}")  # distribution specification, "Pulling manifests"
 
 
@@ -37,10 +41,12 @@ class ArtifactRegistry(GoogleService):
     ) -> None:
         super().__init__(authenticate=authenticate)
         self.images, self.project, self.region = images, project, region
-        self._declared: set[str] = set()
+        self._repositories: dict[str, Json] = {}  # by host/project/repository: the fields that somebody has set
         self._operations: dict[str, Json] = {}
         repository = "/v1/projects/{project}/locations/{location}/repositories/{repository}"
         package = f"{repository}/packages/{{package+}}"
+        self.route("GET", repository.rpartition("/")[0], self._list_repositories)
+        self.route("POST", repository.rpartition("/")[0], self._create_repository)
         self.route("GET", "/v1/projects/{project}/locations/{location}/operations/{operation}", self._operation)
         self.route("GET", f"{repository}/dockerImages", self._list_images)
         self.route("GET", f"{repository}/dockerImages/{{image+}}", self._get_image)
@@ -54,14 +60,40 @@ class ArtifactRegistry(GoogleService):
         self.route("DELETE", f"{package}/versions/{{version}}", self._delete_version)
         self.route("GET", f"{repository}/packages", self._list_packages)
         self.route("GET", package, lambda request: answer(self._package(self._known(request))))
-        self.route("GET", repository, self._get_repository)
+        self.route("GET", repository, lambda request: answer(self._repository(self._host(request))))
+        self.route("PATCH", repository, self._patch_repository)
         for method in ("GET", "HEAD"):
             self.route(method, "/v2/{name+}/manifests/{reference}", self._manifest)
         self.route("GET", "/v2/", lambda _request: answer({}))
 
     def declare(self, repository: str) -> None:
         """Let ``<location>-docker.pkg.dev/<project>/<repository>`` exist before anything was pushed to it."""
-        self._declared.add(repository)
+        self._repositories.setdefault(repository, {})
+
+    def clean_up(self, at: float | None = None) -> list[str]:
+        """Carry out the clean-up policies of all repositories as of a time, now by default.
+
+        Returns what was deleted as ``repository@sha256:…``, with a dry run what would have been.
+        """
+        now, found = self.images.clock() if at is None else at, []
+        for host, fields in list(self._repositories.items()):
+            versions = [version for name in self._packages(host) for version in self._versions_of(name)]
+            for version in doomed(versions, fields.get("cleanupPolicies", {}).values(), now):
+                if not fields.get("cleanupPolicyDryRun"):
+                    self.images.delete(f"{host}/{version.package}", version.name)
+                found.append(f"{host}/{version.package}@{version.name}")
+        return found
+
+    def _versions_of(self, repository: str) -> list[Version]:
+        return [
+            Version(
+                package=self._parent(repository)[1],
+                name=image.digest,
+                tags=tuple(self._tags_of(repository, image.digest)),
+                uploaded=self.images.uploaded(repository, image.digest),
+            )
+            for image in self.images.images(repository)
+        ]
 
     def authorize(self, request: Request, route: Route) -> None:
         """The registry protocol also takes Basic with the user ``oauth2accesstoken`` (as ``docker login`` sends)."""
@@ -85,10 +117,15 @@ class ArtifactRegistry(GoogleService):
         """Return ``location-docker.pkg.dev/project/repository``. Raises WireError 404 when it does not exist."""
         params = request.params
         host = f"{params['location']}-docker.pkg.dev/{params['project']}/{params['repository']}"
-        if host not in self._declared and not self._packages(host):
+        if host not in self._hosts():
             name = "projects/{project}/locations/{location}/repositories/{repository}".format(**params)
             raise WireError(404, f'Repository "{name}" not found', "NOT_FOUND")
         return host
+
+    def _hosts(self) -> list[str]:
+        """Return every repository: those that were declared or made, and those that something was pushed to."""
+        pushed = {"/".join(name.split("/", 3)[:3]) for name in self.images.repositories()}
+        return sorted(pushed | set(self._repositories))
 
     def _packages(self, host: str) -> list[str]:
         return [name for name in self.images.repositories() if name.startswith(f"{host}/")]
@@ -154,10 +191,48 @@ class ArtifactRegistry(GoogleService):
         }  # fmt: skip
 
     # -- handlers -------------------------------------------------------------------------------------------
-    def _get_repository(self, request: Request) -> Response:
-        host = self._host(request)
-        name = "projects/{project}/locations/{location}/repositories/{repository}".format(**request.params)
-        return answer({"name": name, "format": "DOCKER", "mode": "STANDARD_REPOSITORY", "registryUri": host})
+    def _repository(self, host: str) -> Json:
+        return {
+            "name": self._parent(f"{host}/")[0], "format": "DOCKER", "mode": "STANDARD_REPOSITORY", "registryUri": host,
+            **self._repositories.get(host, {}),
+        }  # fmt: skip
+
+    def _list_repositories(self, request: Request) -> Response:
+        prefix = "{location}-docker.pkg.dev/{project}/".format(**request.params)
+        found = [self._repository(host) for host in self._hosts() if host.startswith(prefix)]
+        return answer(paginate(request, found, "repositories"))
+
+    def _create_repository(self, request: Request) -> Response:
+        name, body = request.arg("repositoryId") or "", request.json()
+        if not re.fullmatch(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", name) or body.get("format") not in {"DOCKER", 1}:
+            raise WireError(
+                400, f"invalid repository {name!r}: the sandbox has Docker repositories", "INVALID_ARGUMENT"
+            )
+        host = "{location}-docker.pkg.dev/{project}/{name}".format(**request.params, name=name)
+        if host in self._hosts():
+            raise WireError(409, "the repository already exists", "ALREADY_EXISTS")
+        self._repositories[host] = {}
+        self._write(host, body, SETTABLE)
+        kind = "google.devtools.artifactregistry.v1.Repository"
+        return self._done(request, response=self._repository(host), response_type=kind)
+
+    def _patch_repository(self, request: Request) -> Response:
+        """Update the fields of the mask, without one those that are sent (google.aip.dev/134)."""
+        host, body = self._host(request), request.json()
+        mask = [_camel(path.strip()) for path in (request.arg("updateMask") or "").split(",") if path.strip()]
+        if unknown := set(mask) - {*SETTABLE, "*"}:
+            raise WireError(400, f"can't update {', '.join(sorted(unknown))}", "INVALID_ARGUMENT")
+        self._repositories.setdefault(host, {})
+        self._write(host, body, SETTABLE if mask == ["*"] else mask or [name for name in SETTABLE if name in body])
+        return answer(self._repository(host))
+
+    def _write(self, host: str, body: Json, names: Iterable[str]) -> None:
+        fields = dict(self._repositories[host])
+        for name in names:
+            fields.pop(name, None)
+            if body.get(name):
+                fields[name] = accepted(body[name]) if name == "cleanupPolicies" else body[name]
+        self._repositories[host] = fields
 
     def _list_images(self, request: Request) -> Response:
         found = [(name, image) for name in self._packages(self._host(request)) for image in self.images.images(name)]
@@ -207,10 +282,13 @@ class ArtifactRegistry(GoogleService):
         if self._tags_of(repository, digest) and request.arg("force") != "true":
             raise WireError(400, "The version is tagged and can't be deleted without force.", "FAILED_PRECONDITION")
         self.images.delete(repository, digest)
+        return self._done(request)
+
+    def _done(self, request: Request, **result: Any) -> Response:
+        """Answer an operation that is over already."""
         name = "projects/{project}/locations/{location}/operations/{id}".format(**request.params, id=uuid.uuid4())
-        self._operations[name] = operation(
-            name, metadata_type="google.devtools.artifactregistry.v1.OperationMetadata", done=True
-        )
+        kind = "google.devtools.artifactregistry.v1.OperationMetadata"
+        self._operations[name] = operation(name, metadata_type=kind, done=True, **result)
         return answer(self._operations[name])
 
     def _operation(self, request: Request) -> Response:
@@ -269,6 +347,10 @@ class ArtifactRegistry(GoogleService):
             "Docker-Distribution-Api-Version": "registry/2.0", "Content-Length": str(len(image.manifest)),
         }  # fmt: skip
         return Response(body=image.manifest, headers=headers)
+
+
+def _camel(path: str) -> str:
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), path)
 
 
 def _missing() -> WireError:

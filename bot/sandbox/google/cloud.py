@@ -10,8 +10,10 @@ from typing import Any
 from bot.sandbox.google.artifact_registry import ArtifactRegistry
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run import CloudRun
+from bot.sandbox.google.container_analysis import ContainerAnalysis
 from bot.sandbox.google.iam import Claims, IamCredentials, Provider, SecurityTokenService, TokenAuthority
 from bot.sandbox.google.logging import Logging
+from bot.sandbox.google.monitoring import Monitoring
 from bot.sandbox.google.secret_manager import SecretManager
 from bot.sandbox.google.storage import Storage
 from bot.sandbox.images import ImageStore
@@ -40,20 +42,22 @@ class GoogleCloud:
         anonymous: bool = False,
     ) -> None:
         self.project, self.region, self.runtime = project, region, runtime
-        self.images = ImageStore(root / "images")
+        self.images = ImageStore(root / "images", clock=clock)
         self.authority = TokenAuthority(clock=clock)
         asked = None if anonymous else self.authority.authenticate
         self.logging = Logging(authenticate=asked, clock=clock)
+        self.monitoring = Monitoring(authenticate=asked, project=project, clock=clock)
         self.secrets = SecretManager(authenticate=asked, project=project, clock=clock)
         self.run = CloudRun(
             authority=self.authority, images=self.images, runtime=runtime, secrets=self.secrets,
-            sink=self.logging.sink, project=project, region=region, clock=clock,
+            sink=self.logging.sink, project=project, region=region, clock=clock, meter=self.monitoring.record,
         )  # fmt: skip
         self.run.authenticate = asked
         self.storage = Storage(root=root / "objects", authenticate=asked, clock=clock)
+        self.analysis = ContainerAnalysis(authenticate=asked, project=project, clock=clock)
         self.build = CloudBuild(
             images=self.images, storage=self.storage, sink=self.logging.sink, root=root / "builds", authenticate=asked,
-            project=project, clock=clock,
+            project=project, clock=clock, attest=self.analysis.attest,
         )  # fmt: skip
         self.registry = ArtifactRegistry(images=self.images, authenticate=asked, project=project, region=region)
         self.sts = SecurityTokenService(self.authority)
@@ -63,7 +67,9 @@ class GoogleCloud:
             "cloudbuild": self.build,
             "storage": self.storage,
             "artifactregistry": self.registry,
+            "containeranalysis": self.analysis,
             "logging": self.logging,
+            "monitoring": self.monitoring,
             "secretmanager": self.secrets,
             "sts": self.sts,
             "iamcredentials": self.iam,

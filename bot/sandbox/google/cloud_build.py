@@ -44,6 +44,7 @@ class CloudBuild(GoogleService):
         storage: sources come from it, log files go to it.
         sink: takes each log line as a LogEntry in JSON.
         root: an empty folder for workspaces.
+        attest: records the provenance of a build that asked for it.
 
     Knobs: ``build_seconds``, how long a build takes at least; ``queue_seconds``, how long it stays QUEUED.
     """
@@ -60,14 +61,16 @@ class CloudBuild(GoogleService):
         authenticate: Callable[[str], object | None] | None = None,
         project: str = "acme",
         clock: Callable[[], float] = time.time,
+        attest: Callable[[Json], None] = lambda _build: None,
     ) -> None:
         super().__init__(authenticate=authenticate)
         self.project, self.clock = project, clock
         self.build_seconds = self.queue_seconds = 0.0
         self.repositories: dict[str, Path] = {}
         self.shop = Workshop(
-            root=root, images=images, storage=storage, sink=sink, clock=clock, repositories=self.repositories
-        )
+            root=root, images=images, storage=storage, sink=sink, clock=clock, repositories=self.repositories,
+            attest=attest,
+        )  # fmt: skip
         self._records: dict[str, Record] = {}
         regional = "/v1/projects/{project}/locations/{location}/builds"
         for base in (regional, "/v1/projects/{project}/builds"):

@@ -6,11 +6,12 @@ The only builder it has is ``gcr.io/cloud-builders/docker`` with ``build``, ``ta
 
 from __future__ import annotations
 
-import argparse
+import base64
+import copy
+import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tarfile
 import threading
 import time
@@ -19,9 +20,10 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from bot.sandbox.google import rfc3339, seconds_of
+from bot.sandbox.google.cloud_build_tools import build_arguments, git, package, pairs, tagged
 from bot.sandbox.google.storage import Storage
 from bot.sandbox.images import BuildFailed, Image, ImageStore, build, split_tag
 from bot.sandbox.wire import WireError
@@ -62,7 +64,10 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """What a build machine is connected to. ``repositories`` maps a name or URL to a bare git folder."""
+    """What a build machine is connected to.
+
+    ``repositories`` maps a name or URL to a bare git folder; ``attest`` records provenance, or raises WireError.
+    """
 
     root: Path
     images: ImageStore
@@ -70,6 +75,7 @@ class Workshop:
     sink: Callable[[Json], None]
     clock: Callable[[], float]
     repositories: Mapping[str, Path]
+    attest: Callable[[Json], None]
 
 
 class Worker:
@@ -114,6 +120,7 @@ class Worker:
         with self._timed("PUSH"):
             self._log("PUSH")
             self._push_images(build_.get("images", []))
+        self._attest()
 
     def _wait_until(self, moment: float) -> None:
         until = min(moment, self.record.deadline + 0.01)
@@ -186,7 +193,7 @@ class Worker:
             match source:
                 case {"storageSource": found}:
                     resolved = self._fetch_object(found)
-                    self._provenance(resolvedStorageSource=resolved)
+                    self._provenance(resolvedStorageSource=resolved, **self._file_hashes(resolved))
                 case {"connectedRepository": found}:
                     revision = self._fetch_git(found["repository"], found.get("revision", ""))
                     self._provenance(resolvedConnectedRepository={**found, "revision": revision})
@@ -214,14 +221,29 @@ class Worker:
                 archive.extractall(self.folder, filter="data")
         return {**source, "generation": str(found.generation)}
 
+    def _file_hashes(self, source: Json) -> Json:
+        """Return the hashes of an archive: those that were asked for, and for a verifiable build its MD5.
+
+        The latter is what real provenance has (slsa-framework/slsa-verifier, gcloud-container-gcs.json).
+        """
+        options = self.record.resource.get("options", {})
+        kinds = [*options.get("sourceProvenanceHash", []), *(["MD5"] if options.get("requestedVerifyOption") else [])]
+        if not kinds:
+            return {}
+        found = self.shop.storage.lookup(source["bucket"], source["object"], int(source["generation"]))
+        data = found.path.read_bytes()
+        values = {kind: base64.b64encode(hashlib.new(kind.lower(), data).digest()).decode() for kind in kinds}
+        path = f"gs://{source['bucket']}/{source['object']}#{source['generation']}"
+        return {"fileHashes": {path: {"fileHash": [{"type": kind, "value": value} for kind, value in values.items()]}}}
+
     def _fetch_git(self, repository: str, revision: str) -> str:
         folder = self.shop.repositories.get(repository)
         if folder is None:
             raise ValueError(f"repository {repository} is not connected")
-        sha = _git(folder, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+        sha = git(folder, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
         self._log(f"Fetching {repository} at {sha}")
         archive = self.folder / ".source.tar"
-        archive.write_bytes(_git(folder, "archive", "--format=tar", sha))
+        archive.write_bytes(git(folder, "archive", "--format=tar", sha))
         with tarfile.open(archive) as tar:
             tar.extractall(self.folder, filter="data")
         archive.unlink()
@@ -264,7 +286,7 @@ class Worker:
             case ["build", *rest] | ["buildx", "build", *rest] | ["image", "build", *rest]:
                 self._docker_build(rest, here, log)
             case ["tag", source, target]:
-                self.local[_tagged(target)] = self._image(source)
+                self.local[tagged(target)] = self._image(source)
             case ["push", *rest]:
                 for name in self._pushed(rest):
                     self._push(name, log)
@@ -277,26 +299,26 @@ class Worker:
         return str(Path(base) / str(step.get("dir", "")).removeprefix("/workspace").lstrip("/"))
 
     def _docker_build(self, args: Sequence[str], here: Path, log: Callable[[str], None]) -> None:
-        options = _build_arguments(args)
+        options = build_arguments(args)
         context = (here / options.context).resolve()
         if not context.is_dir():
             raise BuildFailed(f"unable to prepare context: path {options.context!r} not found")
         file = here / options.file if options.file else context / "Dockerfile"
         image = build(
-            context, dockerfile=os.path.relpath(file, context), build_args=_pairs(options.build_arg),
-            labels=_pairs(options.label), store_root=self.shop.images.root, log=log, cancelled=self.record.stopped,
+            context, dockerfile=os.path.relpath(file, context), build_args=pairs(options.build_arg),
+            labels=pairs(options.label), store_root=self.shop.images.root, log=log, cancelled=self.record.stopped,
         )  # fmt: skip
         log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")
         for tag in options.tag:
-            self.local[_tagged(tag)] = image
-            log(f"Successfully tagged {_tagged(tag)}")
+            self.local[tagged(tag)] = image
+            log(f"Successfully tagged {tagged(tag)}")
             if options.push:
-                self._push(_tagged(tag), log)
+                self._push(tagged(tag), log)
 
     def _image(self, name: str) -> Image:
-        found = self.local.get(_tagged(name)) or self.shop.images.resolve(name)
+        found = self.local.get(tagged(name)) or self.shop.images.resolve(name)
         if found is None:
-            raise BuildFailed(f"Error response from daemon: No such image: {_tagged(name)}")
+            raise BuildFailed(f"Error response from daemon: No such image: {tagged(name)}")
         return found
 
     # -- push -----------------------------------------------------------------------------------------------
@@ -304,7 +326,7 @@ class Worker:
         names = [arg for arg in args if not arg.startswith("-")]
         if {"--all-tags", "-a"} & set(args):
             return [name for name in self.local if split_tag(name)[0] in names]
-        return [_tagged(name) for name in names]
+        return [tagged(name) for name in names]
 
     def _push(self, name: str, log: Callable[[str], None]) -> Image:
         repository, tag = split_tag(name)
@@ -322,17 +344,35 @@ class Worker:
             self.record.check()
             started = rfc3339(self.shop.clock())
             try:
-                image = self._push(_tagged(name), self._log)
+                image = self._push(tagged(name), self._log)
             except BuildFailed as failed:
                 detail = f'failed to find one or more images after execution of build steps: ["{name}"]'
                 raise Ended("FAILURE", detail, "PUSH_IMAGE_NOT_FOUND") from failed
             timing = {"startTime": started, "endTime": rfc3339(self.shop.clock())}
             built: Json = {"name": name, "digest": image.digest, "pushTiming": timing}
-            if package := _package(name):
-                built["artifactRegistryPackage"] = package
+            if found := package(name):
+                built["artifactRegistryPackage"] = found
             pushed.append(built)
         steps = [""] * len(self.record.resource["steps"])
         self._update(results={"images": pushed, "buildStepImages": steps})
+
+    # -- provenance -------------------------------------------------------------------------------------------
+    def _attest(self) -> None:
+        """Record the provenance when it was asked for.
+
+        "If a verified build is requested, and any part of the process to generate and upload provenance fails, the
+        build will also fail." (BuildOptions.VerifyOption) With BEST_EFFORT it does not.
+        """
+        asked = self.record.resource.get("options", {}).get("requestedVerifyOption")
+        if asked is None:
+            return
+        with self.lock:
+            build_ = copy.deepcopy(self.record.resource)
+        try:
+            self.shop.attest(build_)
+        except WireError as error:
+            if asked == "VERIFIED":
+                raise Ended("FAILURE", f"failed to generate provenance: {error.message}") from error
 
 
 class _Phase:
@@ -349,45 +389,3 @@ class _Phase:
         with self.worker.lock:
             timing = self.worker.record.resource.setdefault("timing", {})
             timing[self.name] = {"startTime": self.started, "endTime": rfc3339(self.worker.shop.clock())}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Never:
-        raise BuildFailed(f"docker: {message}", 125)
-
-
-def _build_arguments(args: Sequence[str]) -> argparse.Namespace:
-    """Read the arguments of ``docker build``; those that change nothing here are accepted."""
-    parser = _Parser(prog="docker build", add_help=False, allow_abbrev=False)
-    for names in (("-t", "--tag"), ("--build-arg",), ("--label",), ("--cache-from",), ("--cache-to",)):
-        parser.add_argument(*names, action="append", default=[])
-    for names in (("-f", "--file"), ("--platform",), ("--provenance",), ("--sbom",), ("--progress",), ("--network",)):
-        parser.add_argument(*names)
-    for names in (("--no-cache",), ("--pull",), ("--push",), ("--load",), ("-q", "--quiet"), ("--rm",)):
-        parser.add_argument(*names, action="store_true")
-    parser.add_argument("context")
-    return parser.parse_args(list(args))
-
-
-def _pairs(items: Sequence[str]) -> dict[str, str]:
-    return {key: value for key, _, value in (item.partition("=") for item in items)}
-
-
-def _tagged(name: str) -> str:
-    return name if "@" in name or split_tag(name)[1] else f"{name}:latest"
-
-
-def _package(name: str) -> str:
-    found = re.fullmatch(r"([\w-]+)-docker\.pkg\.dev/([^/]+)/([^/]+)/(.+)", split_tag(name)[0])
-    return "projects/{1}/locations/{0}/repositories/{2}/packages/{3}".format(*found.groups()) if found else ""
-
-
-def _git(folder: Path, *args: str) -> bytes:
-    done = subprocess.run(
-        ["git", "--git-dir", str(folder), *args],
-        capture_output=True, check=False, timeout=60,
-        env={"PATH": os.environ.get("PATH", ""), "GIT_CONFIG_NOSYSTEM": "1", "HOME": os.devnull},
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise ValueError(done.stderr.decode(errors="replace").strip())
-    return done.stdout

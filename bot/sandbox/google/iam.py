@@ -60,6 +60,12 @@ def service_account(email: str) -> Principal:
     return Principal(name=name, members=frozenset({name, "allAuthenticatedUsers"}))
 
 
+def user(email: str) -> Principal:
+    """Return the principal of a person with a Google account."""
+    name = f"user:{email}"
+    return Principal(name=name, members=frozenset({name, "allAuthenticatedUsers"}))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     """A workload identity pool provider: whose tokens are trusted, and under which condition."""

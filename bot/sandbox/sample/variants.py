@@ -22,12 +22,18 @@ SAM = Author(name="Sam Okafor", email="sam@example.com")
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One change on top of ``main``: path → new text, or ``None`` for a removed file."""
+    """One change on top of ``main``: path → new text, or ``None`` for a removed file.
+
+    ``failing`` is the share (0 to 1) of front pages that its code answers with 500, ``slower`` the seconds that each of
+    them takes more: what a double of the code has to do as well.
+    """
 
     title: str  # of the pull request
     message: str  # of the commit
     author: Author
     files: Mapping[str, str | None]
+    failing: float = 0.0
+    slower: float = 0.0
 
 
 def _edit(path: str, old: str, new: str) -> str:
@@ -38,8 +44,11 @@ def _edit(path: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def _variant(title: str, body: str, files: Mapping[str, str | None]) -> Variant:
-    return Variant(title=title, message=f"{title}\n\n{body}", author=SAM, files=files)
+def _variant(
+    title: str, body: str, files: Mapping[str, str | None], *, failing: float = 0.0, slower: float = 0.0
+) -> Variant:
+    message = f"{title}\n\n{body}"
+    return Variant(title=title, message=message, author=SAM, files=files, failing=failing, slower=slower)
 
 
 _FEATURED_MIGRATION = """\
@@ -68,6 +77,23 @@ class Migration(migrations.Migration):
         migrations.RunSQL("ALTER TABLE shop_product ADD COLUMN name varchar(120) NOT NULL DEFAULT ''"),
     ]
 """
+
+_OFFERS = '''\
+OFFERS = ["Anchors", "Compasses", "Kettles", "Lanterns", None]  # the fifth is still to be agreed on
+_visits = itertools.count()
+
+
+def front_page(request: HttpRequest) -> HttpResponse:
+    """List the products, under the offer of the day."""
+    offer = OFFERS[next(_visits) % len(OFFERS)].upper()
+    shown = {"products": Product.objects.all(), "version": settings.VERSION, "offer": offer}
+    return render(request, "shop/front_page.html", shown)
+'''
+_FRONT_PAGE = '''\
+def front_page(request: HttpRequest) -> HttpResponse:
+    """List the products."""
+    return render(request, "shop/front_page.html", {"products": Product.objects.all(), "version": settings.VERSION})
+'''
 
 _WSGI_DONE = "application = get_wsgi_application()\n"
 
@@ -149,5 +175,30 @@ VARIANTS: Mapping[str, Variant] = {
                 'time.sleep(float(os.environ.get("SHOP_WARM_UP_SECONDS", "8")))\n\n' + _WSGI_DONE,
             ).replace("import os\n", "import os\nimport time\n", 1),
         },
+    ),
+    "failing_pages": _variant(
+        "Show the offer of the day",
+        "Each visitor sees another one.",
+        {
+            "shop/views.py": _edit("shop/views.py", _FRONT_PAGE, _OFFERS).replace(
+                "from django.conf import settings\n", "import itertools\n\nfrom django.conf import settings\n", 1
+            ),
+            "shop/templates/shop/front_page.html": _edit(
+                "shop/templates/shop/front_page.html", "<ul>\n", "<p>{{ offer }} at half price, today only</p>\n<ul>\n"
+            ),
+        },
+        failing=0.2,
+    ),
+    "slow_pages": _variant(
+        "Ask the warehouse what is in stock",
+        "The numbers on the front page were a day old.",
+        {
+            "shop/views.py": _edit(
+                "shop/views.py",
+                '    """List the products."""\n',
+                '    """List the products."""\n    time.sleep(0.08)  # until the warehouse has answered\n',
+            ).replace("from django.conf import settings\n", "import time\n\nfrom django.conf import settings\n", 1),
+        },
+        slower=0.08,
     ),
 }

@@ -32,9 +32,10 @@ def get(url: str) -> tuple[int, str]:
 
 
 # -- Cloud Run ----------------------------------------------------------------------------------------------
-def service(world: World, name: str, environment: str) -> RunService | None:
-    """Return a service of the sample by its short name."""
-    return world.cloud.run.run_services.all.get(f"shop-{name}-{environment}")
+def service(world: World, name: str, environment: str, region: str = "") -> RunService | None:
+    """Return a service of the sample by its short name, in a region (home by default)."""
+    found = world.cloud.run.regions.get(region or world.cloud.region)
+    return found.run_services.all.get(f"shop-{name}-{environment}") if found else None
 
 
 def version_of(revision: Revision) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bot.sandbox.github import Repository
 from bot.sandbox.github.model import Comment, Deployment
 from bot.sandbox.oci import Image
-from bot.sandbox.runtime import InstantRuntime, ProcessRuntime, Runtime
+from bot.sandbox.runtime import InstantRuntime, ProcessRuntime, Reply, Responder, Runtime, failing, slower
 from bot.sandbox.sample import VARIANTS
 from bot.sandbox.world import Ran, World
 
@@ -161,13 +163,47 @@ class Scenario:
 
     def runtime(self) -> Runtime:
         """Return what runs this scenario's containers."""
-        return InstantRuntime(shop) if self.instant else ProcessRuntime(environment={"BIND_HOST": "127.0.0.1"})
+        return InstantRuntime(Shop()) if self.instant else ProcessRuntime(environment={"BIND_HOST": "127.0.0.1"})
 
 
-def shop(image: Image, env: Mapping[str, str], method: str, path: str) -> tuple[int, bytes]:
-    """Answer as the sample shop would, for scenarios that are not about the shop."""
+class Shop:
+    """Answers as the sample shop would, for scenarios that are not about the shop.
+
+    An image in which a variant's code lies answers as badly as that code does (Variant.failing, Variant.slower): the
+    same requests fail in each run, and nobody waits for the slow ones.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, Responder] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, image: Image, env: Mapping[str, str], method: str, path: str) -> Reply:
+        """Answer one request."""
+        with self._lock:
+            if image.digest not in self._of:
+                self._of[image.digest] = self._manners(image)
+        return Reply(*self._of[image.digest](image, env, method, path))
+
+    @staticmethod
+    def _manners(image: Image) -> Responder:
+        folder = image.root / image.workdir.lstrip("/")
+        for variant in VARIANTS.values():
+            if (variant.failing or variant.slower) and _holds(folder, variant.files):
+                return failing(slower(_good, variant.slower), variant.failing)
+        return _good
+
+
+def _holds(folder: Path, files: Mapping[str, str | None]) -> bool:
+    """Tell whether a folder's files have these texts."""
+    return all((folder / path).is_file() and (folder / path).read_text() == text for path, text in files.items())
+
+
+def _good(image: Image, env: Mapping[str, str], method: str, path: str) -> tuple[int, bytes]:
     del method
     if path.startswith("/api/me/"):
         return 401, b'{"detail":"Authentication credentials were not provided."}'
     version, role = image.env.get("SHOP_VERSION", "dev"), env.get("APP_ROLE", "web")
     return 200, f'{{"status":"healthy","version":"{version}","role":"{role}"}}'.encode()
+
+
+shop = Shop()

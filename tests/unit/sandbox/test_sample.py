@@ -236,6 +236,32 @@ def test_slow_start_holds_the_first_answer_back(tree: Tree) -> None:
     assert time.monotonic() - began > 0.7
 
 
+def test_failing_pages_is_healthy_while_every_fifth_visitor_sees_an_error(tree: Tree) -> None:
+    root = tree("failing_pages")
+    migrate(root)
+    with serve(root) as (process, url):
+        answers = [get(url) for _ in range(10)]
+        assert [status for status, _ in answers] == [200, 200, 200, 200, 500] * 2
+        assert "LANTERNS at half price" in answers[3][1]
+        assert get(f"{url}/health/")[0] == 200
+        assert sum(status != 200 for status, _ in answers) / 10 == VARIANTS["failing_pages"].failing
+        os.killpg(process.pid, signal.SIGTERM)
+        assert "'NoneType' object has no attribute 'upper'" in process.communicate(timeout=20)[1]
+
+
+def test_slow_pages_are_slow_only_on_the_front(tree: Tree) -> None:
+    root = tree("slow_pages")
+    migrate(root)
+    with serve(root) as (_, url):
+        seconds = []
+        for path in ("", "/health/"):
+            begun = time.monotonic()
+            assert [get(f"{url}{path}")[0] for _ in range(5)] == [200] * 5
+            seconds.append((time.monotonic() - begun) / 5)
+    front, health = seconds
+    assert front >= VARIANTS["slow_pages"].slower > health
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_variant_changes_something(variant: str) -> None:
     tree = files()

@@ -34,9 +34,14 @@ def _run(ctx: Context) -> Run:
 
 
 def list_runs(ctx: Context) -> Response:
-    """List workflow runs, newest first, by event, actor, head and status (which may name a conclusion)."""
+    """List workflow runs, newest first, by event, actor, head, branch and status (which may name a conclusion)."""
     found = sorted(ctx.repo.state.runs.values(), key=lambda run: -run.id)
-    for name, attribute in (("event", "event"), ("actor", "actor"), ("head_sha", "sha")):
+    for name, attribute in (
+        ("event", "event"),
+        ("actor", "actor"),
+        ("head_sha", "head_sha"),
+        ("branch", "head_branch"),
+    ):
         if wanted := ctx.request.arg(name):
             found = [run for run in found if getattr(run, attribute) == wanted]
     if status := ctx.request.arg("status"):

@@ -8,11 +8,11 @@ import threading
 from typing import Any
 
 from bot.sandbox.google import paginate, seconds_of
-from bot.sandbox.google.cloud_run import conditions, defaults, rules
+from bot.sandbox.google.cloud_run import conditions, defaults, policies, rules
 from bot.sandbox.google.cloud_run.conditions import RunError
 from bot.sandbox.google.cloud_run.execution import Execution
-from bot.sandbox.google.cloud_run.platform import Platform, check_etag, missing
-from bot.sandbox.wire import Request, Response, Service, WireError, answer
+from bot.sandbox.google.cloud_run.platform import Platform, Routes, check_etag, missing
+from bot.sandbox.wire import Request, Response, WireError, answer
 
 Json = dict[str, Any]
 # The fields of Job in run.v2 that are not "Output only", nor the name and the etag.
@@ -28,7 +28,7 @@ class RunJob:
     def __init__(self, *, name: str, resource: Json) -> None:
         self.name, self.resource = name, resource
         self.executions: dict[str, Execution] = {}
-        self.policy: Json = {"version": 1, "etag": "ACAB"}
+        self.policy = policies.new_policy()
         self.lock = threading.RLock()
 
     def shown(self) -> Json:
@@ -40,7 +40,7 @@ class RunJob:
 class Jobs:
     """The methods of projects.locations.jobs, executions and tasks."""
 
-    def __init__(self, platform: Platform, server: Service) -> None:
+    def __init__(self, platform: Platform, server: Routes) -> None:
         self.platform = platform
         self.all: dict[str, RunJob] = {}
         self.lock = threading.RLock()
@@ -50,6 +50,7 @@ class Jobs:
         server.route("POST", base, self._create)
         server.route("GET", base, self._list)
         server.route("POST", f"{one}:run", self._run)
+        policies.register(server, one, self._find)
         server.route("GET", one, lambda request: answer(self._find(request).shown()))
         server.route("PATCH", one, self._patch)
         server.route("DELETE", one, self._delete)
@@ -83,7 +84,7 @@ class Jobs:
 
     def _list(self, request: Request) -> Response:
         self.platform.check_parent(request)
-        return answer(paginate(request, [job.shown() for job in list(self.all.values())], "jobs"))
+        return answer(paginate(request, [job.shown() for job in reversed(list(self.all.values()))], "jobs"))
 
     def _list_executions(self, request: Request) -> Response:
         newest_first = [each.shown() for each in reversed(self._find(request).executions.values())]

@@ -77,12 +77,15 @@ class Launcher:
 
     Knobs: ``startup_limit`` (seconds) caps how long a container may take to listen, whatever its probe allows, and
     ``time_scale`` multiplies the waits between failing probes, so that a test need not live through 240 seconds.
+    ``worker_patience`` (seconds) is how long a worker is looked at before it counts as started: it listens nowhere, so
+    only its end can tell that it did not; what the live service looks at is not documented.
     """
 
     def __init__(self, *, images: ImageStore, runtime: Runtime, secrets: SecretManager, sink: Sink) -> None:
         self.images, self.runtime, self.secrets, self.sink = images, runtime, secrets, sink
         self.startup_limit = 240.0
         self.time_scale = 1.0
+        self.worker_patience = 1.0
         self.stopping = threading.Event()
 
     # -- what a template needs ----------------------------------------------------------------------------
@@ -160,6 +163,18 @@ class Launcher:
             instance.stop()  # first, so that its last lines come before what the platform says about it
             self.sink(source.system("ERROR", failure.log))
             raise failure.error
+        return instance
+
+    def work(
+        self, template: Json, container: Json, image: Image, env: Mapping[str, str], source: LogSource
+    ) -> Instance:
+        """Start a worker pool's container. Raises RunError when it fails within ``worker_patience``."""
+        instance = self.run(template, container, image, env, source)
+        code = instance.wait(self.worker_patience)
+        if code:
+            self.sink(source.system("ERROR", f"Container called exit({code})."))
+            message = f"The container exited with an error: exit({code}). Logs for this revision might contain more."
+            raise _unhealthy(message)
         return instance
 
     def run(self, template: Json, container: Json, image: Image, env: Mapping[str, str], source: LogSource) -> Instance:

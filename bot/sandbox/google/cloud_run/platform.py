@@ -6,18 +6,29 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from bot.sandbox.google import rfc3339
-from bot.sandbox.google.cloud_run import conditions
+from bot.sandbox.google.cloud_run import conditions, defaults
 from bot.sandbox.google.cloud_run.conditions import Operations
 from bot.sandbox.google.cloud_run.launch import Launcher, LogSource
 from bot.sandbox.google.cloud_run.rules import conflict
 from bot.sandbox.google.iam import Principal, TokenAuthority
-from bot.sandbox.wire import Request, WireError
+from bot.sandbox.wire import Handler, Request, WireError
 
 Json = dict[str, Any]
+Meter = Callable[[Json, int, float], None]  # a monitored resource, a status, seconds: one request that was answered
 INVOKER_ROLES = frozenset({"roles/run.invoker", "roles/run.servicesInvoker", "roles/run.admin"})
+
+
+class Routes(Protocol):
+    """Where the methods of a kind of resource are declared."""
+
+    def route(self, method: str, template: str, handler: Handler) -> None: ...
+
+
+def unmetered(resource: Json, status: int, seconds: float) -> None:
+    """Take no notice of a request."""
 
 
 @dataclass(kw_only=True)
@@ -46,6 +57,7 @@ class Platform:
     operations: Operations
     authority: TokenAuthority
     sink: Callable[[Json], None]
+    meter: Meter = unmetered
     knobs: Knobs = field(default_factory=Knobs)
     dice: random.Random = field(default_factory=lambda: random.Random(0))
 
@@ -59,10 +71,10 @@ class Platform:
         return rfc3339(self.clock())
 
     def check_parent(self, request: Request) -> None:
-        """Refuse another project or region."""
-        if (request.params["project"], request.params["location"]) != (self.project, self.region):
-            where = f"projects/{request.params['project']}/locations/{request.params['location']}"
-            raise WireError(403, f"Permission denied on resource {where}.", "PERMISSION_DENIED")
+        """Refuse another project or region. "{project} can be project id or number" (the ``parent`` of every list)."""
+        project, location = request.params["project"], request.params["location"]
+        if project not in {self.project, defaults.PROJECT_NUMBER} or location != self.region:
+            raise denied(request)
 
     def caller(self, request: Request) -> str:
         """The caller's address or principal name, empty when the call is anonymous."""
@@ -124,6 +136,12 @@ class Platform:
             + [f"resource.labels.{key}%3D%22{value}%22" for key, value in labels.items()]
         )
         return f"https://console.cloud.google.com/logs/viewer?project={self.project}&advancedFilter={query}"
+
+
+def denied(request: Request) -> WireError:
+    """Return the 403 of a project or region that is none of the caller's."""
+    where = f"projects/{request.params['project']}/locations/{request.params['location']}"
+    return WireError(403, f"Permission denied on resource {where}.", "PERMISSION_DENIED")
 
 
 def missing(kind: str, name: str, platform: Platform) -> WireError:

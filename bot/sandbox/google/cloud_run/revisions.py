@@ -25,9 +25,14 @@ def digest_reference(reference: str, digest: str) -> str:
 
 
 class Revision:
-    """One revision of a service or, without a port, of a worker pool. ``parent`` is the parent's short name."""
+    """One revision of a service or, without a port, of a worker pool.
 
-    def __init__(self, platform: Platform, *, parent: str, path: str, name: str, template: Json, serves: bool) -> None:
+    ``parent`` is the parent's short name, ``creator`` who wrote the template.
+    """
+
+    def __init__(
+        self, platform: Platform, *, parent: str, path: str, name: str, creator: str, template: Json, serves: bool
+    ) -> None:
         self.platform, self.parent, self.name, self.serves = platform, parent, name, serves
         self.template = copy.deepcopy(template)
         self.images: list[Image] = []
@@ -40,7 +45,7 @@ class Revision:
             **{key: value for key, value in self.template.items() if key != "revision"},
             "name": f"{path}/revisions/{name}", "uid": str(uuid.uuid4()), "generation": "1",
             "createTime": now, "updateTime": now, "etag": conditions.new_etag(), "reconciling": True,
-            "service": parent,
+            "service": parent, "creator": creator,
             "conditions": [platform.condition("Ready", conditions.RECONCILING)],
             "logUri": platform.log_uri("cloud_run_revision", service_name=parent, revision_name=name),
         }  # fmt: skip
@@ -77,6 +82,16 @@ class Revision:
             self.failure = failure
         self._settle()
 
+    def check_copy(self) -> None:
+        """Raise RunError CONTAINER_MISSING when the image is in no registry any more.
+
+        "Cloud Run keeps this copy of the container image as long as it is used by a serving revision"
+        (cloud.google.com/run/docs/deploying): one that serves goes on without the registry, one that served once can't
+        be gone back to (firebase/firebase-tools#6759 shows the refusal, in other words).
+        """
+        for container, image in zip(self.template["containers"], self.images, strict=True):
+            self.platform.launcher.resolve(digest_reference(container["image"], image.digest))
+
     def _settle(self) -> None:
         platform = self.platform
         self.resource.update(reconciling=False, observedGeneration="1", updateTime=platform.now())
@@ -97,7 +112,7 @@ class Revision:
         # cloud.google.com/run/docs/reference/container-contract, "Environment variables".
         if not self.serves:
             env = {"CLOUD_RUN_WORKER_POOL": self.parent, "CLOUD_RUN_WORKER_POOL_REVISION": self.name}
-            return self.platform.launcher.run(self.template, container, image, env, self.source)
+            return self.platform.launcher.work(self.template, container, image, env, self.source)
         env = {"K_SERVICE": self.parent, "K_REVISION": self.name, "K_CONFIGURATION": self.parent}
         return self.platform.launcher.serve(self.template, container, image, env, self.source)
 

@@ -214,6 +214,19 @@ def _check_tag(tag: str, service: str, field: str) -> None:
         raise invalid(f"Traffic tag {tag!r} and service name {service!r} together exceed 46 characters", field)
 
 
+def check_splits(splits: list[Json]) -> None:
+    """Refuse instance splits whose sum, types or names are wrong: the rules of traffic, without tags.
+
+    Source: InstanceSplit's descriptions, which are those of TrafficTarget.
+    """
+    for index, split in enumerate(splits):
+        as_target = {SPLIT_TYPES[2]: BY_REVISION, SPLIT_TYPES[1]: LATEST}.get(split.get("type", ""), "")
+        _check_target({**split, "type": as_target}, f"instance_splits[{index}]")
+    total = sum(split.get("percent", 0) for split in splits)
+    if splits and total != 100:
+        raise invalid(f"Instance splits sum to {total}, want 100", "instance_splits")
+
+
 # -- update masks ---------------------------------------------------------------------------------------------------
 def camel(path: str) -> str:
     """Return a field path in JSON's camel case; snake_case and camelCase are both understood (FieldMask's JSON)."""

@@ -7,19 +7,18 @@ serving state as it was (Service.reconciling).
 
 from __future__ import annotations
 
-import base64
 import copy
 import secrets
 import threading
 from typing import Any
 
 from bot.sandbox.google import paginate
-from bot.sandbox.google.cloud_run import conditions, defaults, rules
+from bot.sandbox.google.cloud_run import conditions, defaults, policies, rules
 from bot.sandbox.google.cloud_run.conditions import RunError
-from bot.sandbox.google.cloud_run.platform import Platform, check_etag, missing
+from bot.sandbox.google.cloud_run.platform import Platform, Routes, check_etag, missing
 from bot.sandbox.google.cloud_run.revisions import Revision
-from bot.sandbox.google.cloud_run.serving import Site, not_ready, resolve
-from bot.sandbox.wire import Request, Response, Service, WireError, answer
+from bot.sandbox.google.cloud_run.serving import Site, Target, not_ready, resolve
+from bot.sandbox.wire import Request, Response, WireError, answer
 
 Json = dict[str, Any]
 # The fields of Service in run.v2 that are not "Output only", nor the name and the etag.
@@ -36,7 +35,7 @@ class RunService:
     def __init__(self, platform: Platform, *, name: str, resource: Json) -> None:
         self.platform, self.name, self.resource = platform, name, resource
         self.revisions: dict[str, Revision] = {}
-        self.policy: Json = {"version": 1, "etag": "ACAB"}
+        self.policy = policies.new_policy()
         self.latest_created: Revision | None = None
         self.latest_ready: Revision | None = None
         self.lock = threading.RLock()
@@ -88,7 +87,7 @@ class RunService:
         ]
         if revision:
             made = Revision(
-                self.platform, parent=self.name, path=self.path, name=revision,
+                self.platform, parent=self.name, path=self.path, name=revision, creator=desired["lastModifier"],
                 template=desired["template"], serves=True,
             )  # fmt: skip
             self.revisions[revision] = self.latest_created = made
@@ -105,7 +104,9 @@ class RunService:
             failure = self._bring_up(fresh)
             if failure is None:
                 try:
-                    self.site.serve(resolve(traffic, self.revisions, self.latest_ready))
+                    targets = resolve(traffic, self.revisions, self.latest_ready)
+                    self._check_copies(targets, fresh)
+                    self.site.serve(targets)
                 except RunError as error:
                     failure = error
             in_use = {target.revision for target in self.site.targets}
@@ -117,6 +118,13 @@ class RunService:
         if failure:
             raise failure
         return self.shown()
+
+    def _check_copies(self, targets: list[Target], fresh: list[Revision]) -> None:
+        """Raise RunError when a revision that did not serve until now has lost its image (Revision.check_copy)."""
+        kept = {target.revision for target in self.site.targets} | set(fresh)
+        for target in targets:
+            if target.revision not in kept:
+                target.revision.check_copy()
 
     def _bring_up(self, fresh: list[Revision]) -> RunError | None:
         """Start new revisions; return the failure of the newest."""
@@ -161,7 +169,7 @@ class RunService:
 class Services:
     """The methods of projects.locations.services and its revisions."""
 
-    def __init__(self, platform: Platform, server: Service) -> None:
+    def __init__(self, platform: Platform, server: Routes) -> None:
         self.platform = platform
         self.all: dict[str, RunService] = {}
         self.lock = threading.RLock()
@@ -169,8 +177,7 @@ class Services:
         one = f"{base}/{{service}}"
         server.route("POST", base, self._create)
         server.route("GET", base, self._list)
-        server.route("GET", f"{one}:getIamPolicy", self._get_policy)
-        server.route("POST", f"{one}:setIamPolicy", self._set_policy)
+        policies.register(server, one, self._find)
         server.route("GET", one, lambda request: answer(self._find(request).shown()))
         server.route("PATCH", one, self._patch)
         server.route("DELETE", one, self._delete)
@@ -202,13 +209,20 @@ class Services:
         return service, service.revisions[name]
 
     def _list(self, request: Request) -> Response:
+        """List the services: "Results are sorted by creation time, descending." (services.list)."""
         self.platform.check_parent(request)
-        return answer(paginate(request, [service.shown() for service in list(self.all.values())], "services"))
+        return answer(paginate(request, [service.shown() for service in reversed(list(self.all.values()))], "services"))
 
     def _list_revisions(self, request: Request) -> Response:
-        service = self._find(request)
-        newest_first = [copy.deepcopy(each.resource) for each in reversed(service.revisions.values())]
-        return answer(paginate(request, newest_first, "revisions"))
+        """List the revisions of a service, or with ``-`` of all (revisions.list, ``parent``), the newest first."""
+        self.platform.check_parent(request)
+        services = list(self.all.values()) if request.params["service"] == "-" else [self._find(request)]
+        newest_first = (each for service in services for each in reversed(list(service.revisions.values())))
+        found = [copy.deepcopy(each.resource) for each in newest_first]
+        found.sort(
+            key=lambda each: str(each["createTime"]), reverse=True
+        )  # stable: those of one moment keep their order
+        return answer(paginate(request, found, "revisions"))
 
     def _get_revision(self, request: Request) -> Response:
         return answer(self._find_revision(request)[1].resource)
@@ -285,30 +299,26 @@ class Services:
         return answer(self.platform.operations.start("Service", service.shown, work))
 
     def _delete_revision(self, request: Request) -> Response:
+        """Delete a revision that nobody can be sent to.
+
+        Refused: one that can receive traffic, which a tag suffices for, and the latest one, which an only one is too
+        (cloud.google.com/run/docs/managing/revisions; the status is that of reports of the live server, the words are
+        this server's own).
+        """
         service, revision = self._find_revision(request)
         check_etag(revision.resource, request.arg("etag"))
-        if any(target.revision is revision for target in service.site.targets) or revision is service.latest_created:
-            message = (
-                f"Revision '{revision.name}' is serving traffic or is the latest created one and can't be deleted."
-            )
-            raise WireError(400, message, "FAILED_PRECONDITION")
         with service.lock:
+            reachable = any(target.revision is revision for target in service.site.targets)
+            asked = {target.get("revision") for target in service.resource.get("traffic", [])}
+            if reachable or revision.name in asked or revision is service.latest_created:
+                message = (
+                    f"Revision '{revision.name}' can't be deleted: it can receive traffic by a percentage or a tag, "
+                    "or is the latest one."
+                )
+                raise WireError(400, message, "FAILED_PRECONDITION")
+            shown = {**revision.resource, "deleteTime": self.platform.now()}
+            if request.arg("validateOnly") == "true":
+                return answer(self.platform.operations.done("Revision", shown))
             del service.revisions[revision.name]
         revision.stop()
-        shown = {**revision.resource, "deleteTime": self.platform.now()}
         return answer(self.platform.operations.start("Revision", lambda: shown, lambda: shown))
-
-    # -- IAM --------------------------------------------------------------------------------------------------------
-    def _get_policy(self, request: Request) -> Response:
-        return answer(self._find(request).policy)
-
-    def _set_policy(self, request: Request) -> Response:
-        service = self._find(request)
-        sent = request.json().get("policy", {})
-        with service.lock:
-            # run.v2, GoogleIamV1Policy.etag: a policy is only replaced when the sent etag is the stored one, or none.
-            if sent.get("etag") and sent["etag"] != service.policy["etag"]:
-                message = "There were concurrent policy changes. Please retry the whole read-modify-write."
-                raise rules.conflict(message)
-            service.policy = {"version": 1, **sent, "etag": base64.b64encode(secrets.token_bytes(9)).decode()}
-            return answer(service.policy)

@@ -14,6 +14,7 @@ from typing import Any
 from bot.sandbox.gateway import Gateway, GatewayRequest
 from bot.sandbox.google.cloud_run import rules
 from bot.sandbox.google.cloud_run.conditions import FAILED_PRECONDITION, INTERNAL, RunError
+from bot.sandbox.google.cloud_run.launch import LogSource
 from bot.sandbox.google.cloud_run.platform import Platform, invoker
 from bot.sandbox.google.cloud_run.revisions import Revision
 from bot.sandbox.runtime import Instance
@@ -82,6 +83,7 @@ class Site:
     def __init__(self, platform: Platform, resource: Callable[[], Json], policy: Callable[[], Json]) -> None:
         self.platform, self.resource, self.policy = platform, resource, policy
         self.targets: list[Target] = []
+        self._of: dict[Instance, Revision] = {}  # whose each process is, or was
         self._gateways: dict[str, Gateway] = {}
         self._lock = threading.Lock()
         self.url = self.address("")
@@ -93,7 +95,7 @@ class Site:
                 gateway = Gateway(
                     pick=lambda: self._pick(tag),
                     authorize=lambda headers: self._authorize(tag, headers),
-                    observe=lambda request: self._log(tag, request),
+                    observe=lambda request: self._observe(tag, request),
                 )
                 gateway.start()
                 self._gateways[tag] = gateway
@@ -154,15 +156,28 @@ class Site:
 
     def _pick(self, tag: str) -> Instance | None:
         revision = self.chosen(tag)
-        return revision.running() if revision else None
+        instance = revision.running() if revision else None
+        if revision is not None and instance is not None:
+            self._of[instance] = revision
+        return instance
 
-    def _log(self, tag: str, request: GatewayRequest) -> None:
+    def _observe(self, tag: str, request: GatewayRequest) -> None:
+        """Log a request, and count it for the revision that it has reached.
+
+        A request that reaches no instance is not counted (cloud.google.com/monitoring/api/metrics_gcp, ``run``: "Number
+        of requests reaching the revision. Excludes requests that are not reaching your container instances"). It counts
+        for the revision by whichever address it came: the metrics know no tags.
+        """
+        revision = self._of.get(request.instance)
+        service = str(self.resource()["name"]).rsplit("/", 1)[-1]
+        source = self.platform.revision_logs(service, revision.name if revision else "")
+        self._log(tag, request, source)
+        if revision is not None:
+            self.platform.meter(source.resource, request.status, request.seconds)
+
+    def _log(self, tag: str, request: GatewayRequest, source: LogSource) -> None:
         """Write the request's entry. Source: cloud.google.com/run/docs/logging; logging.v2, HttpRequest."""
-        served = request.instance is not None
-        by = [each.revision.name for each in self.targets if served and each.revision.instance is request.instance]
-        revision = by[0] if by else ""
         severity = "ERROR" if request.status >= 500 else "WARNING" if request.status >= 400 else "INFO"
-        source = self.platform.revision_logs(self.resource()["name"].rsplit("/", 1)[-1], revision)
         payload: Json = {
             "severity": severity,
             "httpRequest": {
@@ -176,7 +191,7 @@ class Site:
                 "protocol": "HTTP/1.1",
             },
         }
-        if request.status in {401, 403} and not served:
+        if request.status in {401, 403} and request.instance is None:
             payload["textPayload"] = (
                 "The request was not authenticated. Either allow unauthenticated invocations or set the proper "
                 "Authorization header."

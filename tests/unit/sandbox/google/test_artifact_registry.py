@@ -1,7 +1,8 @@
 """Artifact Registry, driven by google-cloud-artifact-registry over REST."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,21 @@ from google.cloud import artifactregistry_v1
 
 from bot.sandbox.google.artifact_registry import ArtifactRegistry
 from bot.sandbox.images import Image, ImageStore, pack
+from bot.sandbox.wire import Call
 
 PARENT = "projects/acme/locations/us-central1/repositories/shop"
 REPOSITORY = "us-central1-docker.pkg.dev/acme/shop/web"
 NESTED = "us-central1-docker.pkg.dev/acme/shop/team/api"
 
 
+DAY = 86_400.0
+NOW = 1_790_000_000.0
+
+
 class Bench:
     def __init__(self, root: Path) -> None:
-        self.images = ImageStore(root / "images")
+        self.now = NOW
+        self.images = ImageStore(root / "images", clock=lambda: self.now)
         self.server = ArtifactRegistry(images=self.images)
         self.server.start()
         self.client = artifactregistry_v1.ArtifactRegistryClient(
@@ -30,20 +37,31 @@ class Bench:
             client_options={"api_endpoint": self.server.url},
         )
 
-    def image(self, text: str, repository: str, *tags: str) -> Image:
+    def policies(self, *policies: artifactregistry_v1.CleanupPolicy, **fields: Any) -> artifactregistry_v1.Repository:
+        """Set the policies of the repository by the client, as `policy-1`, `policy-2` and so on."""
+        named = {f"policy-{number}": policy for number, policy in enumerate(policies, start=1)}
+        repository = artifactregistry_v1.Repository(name=PARENT, cleanup_policies=named, **fields)
+        paths = ["cleanup_policies", *fields]
+        return self.client.update_repository(repository=repository, update_mask={"paths": paths})
+
+    def image(self, text: str, repository: str, *tags: str, days_ago: float = 0.0) -> Image:
         root = self.images.root / text
         root.mkdir()
         (root / "a").write_text(text)
         image = pack(root, created=1_760_000_000.0 + len(text))
+        self.now = NOW - days_ago * DAY
         self.images.put(repository, image, tags)
+        self.now = NOW
         return image
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, misfits: Callable[[str, Call], list[str]]) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.server.stop()
+    calls = [call for call in made.server.calls if call.path.startswith("/v1/")]
+    assert [wrong for call in calls for wrong in misfits("artifactregistry.v1", call)] == []
 
 
 def test_docker_images_are_found_by_digest(bench: Bench) -> None:
@@ -139,6 +157,136 @@ def test_repositories(bench: Bench) -> None:
         artifactregistry_v1.Repository.Format.DOCKER, "us-central1-docker.pkg.dev/acme/shop",
     )  # fmt: skip
     assert not list(bench.client.list_docker_images(parent=PARENT))
+
+
+# -- clean-up ---------------------------------------------------------------------------------------------------
+Policy, Condition = artifactregistry_v1.CleanupPolicy, artifactregistry_v1.CleanupPolicyCondition
+Recent = artifactregistry_v1.CleanupPolicyMostRecentVersions
+DELETE, KEEP = Policy.Action.DELETE, Policy.Action.KEEP
+TAGGED, UNTAGGED, ANY = Condition.TagState.TAGGED, Condition.TagState.UNTAGGED, Condition.TagState.ANY
+
+
+def delete(days: float | None = None, **condition: Any) -> artifactregistry_v1.CleanupPolicy:
+    older = {} if days is None else {"older_than": timedelta(days=days)}
+    return Policy(action=DELETE, condition=Condition(**older, **condition))
+
+
+def keep(**condition: Any) -> artifactregistry_v1.CleanupPolicy:
+    return Policy(action=KEEP, condition=Condition(**condition))
+
+
+def recent(count: int, *prefixes: str) -> artifactregistry_v1.CleanupPolicy:
+    return Policy(action=KEEP, most_recent_versions=Recent(keep_count=count, package_name_prefixes=prefixes))
+
+
+@pytest.fixture
+def shelf(bench: Bench) -> dict[str, Image]:
+    """Images of five ages, `team/api` apart from `web`."""
+    return {
+        "a": bench.image("a", REPOSITORY, "live-staging", "old", days_ago=40),
+        "bb": bench.image("bb", REPOSITORY, "v1", days_ago=35),
+        "ccc": bench.image("ccc", REPOSITORY, days_ago=31),
+        "dddd": bench.image("dddd", REPOSITORY, "v2", days_ago=2),
+        "eeeee": bench.image("eeeee", NESTED, days_ago=50),
+    }
+
+
+POLICIES: dict[str, tuple[list[artifactregistry_v1.CleanupPolicy], str]] = {
+    "nothing is deleted without a delete policy": ([keep(tag_prefixes=["v"])], ""),
+    "older": ([delete(30)], "a bb ccc eeeee"),
+    "older, untagged": ([delete(30, tag_state=UNTAGGED)], "ccc eeeee"),
+    "older, tagged": ([delete(30, tag_state=TAGGED)], "a bb"),
+    "any age": ([delete(tag_state=ANY)], "a bb ccc dddd eeeee"),
+    "not older": ([delete(40)], "eeeee"),
+    "newer": ([delete(newer_than=timedelta(days=3))], "dddd"),
+    "by the prefix of a tag": ([delete(tag_prefixes=["v", "x"])], "bb dddd"),
+    "any tag state ignores the prefix": ([delete(30, tag_state=ANY, tag_prefixes=["v"])], "a bb ccc eeeee"),
+    "by the prefix of a package": ([delete(30, package_name_prefixes=["team"])], "eeeee"),
+    "by the prefix of a version": ([delete(version_name_prefixes=["sha512"])], ""),
+    "kept by a tag": ([delete(30), keep(tag_state=TAGGED, tag_prefixes=["live-"])], "bb ccc eeeee"),
+    "kept before it is deleted": ([keep(tag_prefixes=["live-"]), delete(30)], "bb ccc eeeee"),
+    "kept by number, of each package": ([delete(30), recent(2)], "a bb"),
+    "kept by number, of one package": ([delete(30), recent(2, "web")], "a bb eeeee"),
+    "two delete policies": ([delete(45), delete(30, tag_state=UNTAGGED)], "ccc eeeee"),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_clean_up(bench: Bench, shelf: dict[str, Image], name: str) -> None:
+    policies, gone = POLICIES[name]
+    bench.policies(*policies)
+    deleted = bench.server.clean_up()
+    names = {image.digest: text for text, image in shelf.items()}
+    assert " ".join(sorted(names[each.rpartition("@")[2]] for each in deleted)) == gone
+    left = {image.digest for repository in (REPOSITORY, NESTED) for image in bench.images.images(repository)}
+    assert " ".join(text for text, image in shelf.items() if image.digest not in left) == gone
+    assert bench.server.clean_up() == []
+
+
+def test_a_clean_up_is_as_of_a_time_and_may_be_dry(bench: Bench, shelf: dict[str, Image]) -> None:
+    bench.policies(delete(30), cleanup_policy_dry_run=True)
+    planned = bench.server.clean_up(NOW - 15 * DAY)
+    assert planned == [f"{NESTED}@{shelf['eeeee'].digest}"]
+    assert bench.images.images(NESTED)
+    bench.policies(delete(30), cleanup_policy_dry_run=False)
+    assert bench.server.clean_up(NOW - 15 * DAY) == planned
+    assert not bench.images.images(NESTED)
+    assert len(bench.server.clean_up(NOW + 40 * DAY)) == 4
+    assert bench.images.resolve(f"{REPOSITORY}:v2") is None
+
+
+def test_policies_are_read_back_and_replaced(bench: Bench) -> None:
+    bench.image("a", REPOSITORY)
+    made = bench.policies(delete(30, tag_state=UNTAGGED), recent(5), description="Images of the shop")
+    found = bench.client.get_repository(name=PARENT)
+    assert found == made
+    assert found.description == "Images of the shop"
+    first, second = (found.cleanup_policies[f"policy-{number}"] for number in (1, 2))
+    assert (first.id, first.action, first.condition.tag_state) == ("policy-1", DELETE, UNTAGGED)
+    assert first.condition.older_than == timedelta(days=30)
+    assert second.most_recent_versions.keep_count == 5
+    assert list(bench.policies(keep(tag_prefixes=["live-"])).cleanup_policies) == ["policy-1"]
+    assert not bench.policies().cleanup_policies
+    assert bench.client.get_repository(name=PARENT).description == "Images of the shop"
+    with pytest.raises(BadRequest, match="can't update"):
+        bench.client.update_repository(repository=found, update_mask={"paths": ["kms_key_name"]})
+
+
+REFUSED: dict[str, tuple[list[artifactregistry_v1.CleanupPolicy], str]] = {
+    "no action": ([Policy(condition=Condition(tag_state=ANY))], "needs an action"),
+    "no condition": ([Policy(action=DELETE)], "needs either"),
+    "deleting the newest": ([Policy(action=DELETE, most_recent_versions=Recent(keep_count=1))], "Keep action"),
+    "too many": ([delete(days) for days in range(11)], "at most 10"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_policies(bench: Bench, name: str) -> None:
+    bench.image("a", REPOSITORY)
+    policies, message = REFUSED[name]
+    with pytest.raises(BadRequest, match=message):
+        bench.policies(*policies)
+    assert not bench.client.get_repository(name=PARENT).cleanup_policies
+
+
+def test_repositories_are_made_and_listed(bench: Bench) -> None:
+    bench.image("a", REPOSITORY)
+    docker = artifactregistry_v1.Repository(
+        format_=artifactregistry_v1.Repository.Format.DOCKER, labels={"team": "shop"}
+    )
+    parent = "projects/acme/locations/europe-west1"
+    operation: Any = bench.client.create_repository(parent=parent, repository=docker, repository_id="shop")
+    made = operation.result(timeout=10)
+    assert (made.registry_uri, made.labels["team"]) == ("europe-west1-docker.pkg.dev/acme/shop", "shop")
+    assert list(bench.client.list_repositories(parent=parent)) == [made]
+    assert [each.name for each in bench.client.list_repositories(parent="projects/acme/locations/us-central1")] == [
+        PARENT
+    ]
+    with pytest.raises(Conflict):
+        bench.client.create_repository(parent=parent, repository=docker, repository_id="shop")
+    for wrong, name in ((artifactregistry_v1.Repository(), "npm"), (docker, "Not-A-Name")):
+        with pytest.raises(BadRequest, match="invalid repository"):
+            bench.client.create_repository(parent=parent, repository=wrong, repository_id=name)
 
 
 def test_the_registry_protocol(bench: Bench) -> None:

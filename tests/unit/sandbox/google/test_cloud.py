@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from google.cloud import run_v2
 
 from bot.sandbox.google.cloud import PROVIDER, GoogleCloud
 from bot.sandbox.images import Image
-from bot.sandbox.runtime import InstantRuntime
+from bot.sandbox.runtime import InstantRuntime, failing, healthy, slower
 
 DEPLOYER = "deployer@acme.iam.gserviceaccount.com"
 REPOSITORY = "us-central1-docker.pkg.dev/acme/shop/web"
@@ -116,6 +119,54 @@ def test_an_anonymous_project_asks_nobody(tmp_path: Path) -> None:
     cloud.start()
     try:
         assert deploy(cloud, AnonymousCredentials()).creator == ""  # type: ignore[no-untyped-call]
+    finally:
+        cloud.stop()
+
+
+def latencies(cloud: GoogleCloud) -> dict[tuple[str, str], tuple[int, float]]:
+    """Return count and mean (milliseconds) by revision and code, of everything that was ever recorded."""
+    cloud.monitoring.delay = -cloud.monitoring.period  # seen before its sample is over
+    now = datetime.now(UTC)
+    arguments = {
+        "filter": 'metric.type="run.googleapis.com/request_latencies"',
+        "interval.startTime": (now - timedelta(hours=1)).isoformat(),
+        "interval.endTime": (now + timedelta(hours=1)).isoformat(),
+    }
+    url = f"{cloud.environ()['CLOUDSDK_API_ENDPOINT_OVERRIDES_MONITORING']}v3/projects/acme/timeSeries"
+    found = requests.get(url, params=arguments, timeout=5).json().get("timeSeries", [])
+    return {
+        (each["resource"]["labels"]["revision_name"], each["metric"]["labels"]["response_code"]): (
+            sum(int(point["value"]["distributionValue"]["count"]) for point in each["points"]),
+            each["points"][0]["value"]["distributionValue"]["mean"],
+        )
+        for each in found
+    }
+
+
+def test_what_visitors_get_is_measured_for_the_revision_that_they_reach(tmp_path: Path) -> None:
+    runtime = InstantRuntime(failing(slower(healthy, 2.0), 0.5, path="/"))
+    cloud = GoogleCloud(tmp_path, runtime, anonymous=True)
+    cloud.start()
+    try:
+        service = deploy(cloud, AnonymousCredentials())  # type: ignore[no-untyped-call]
+        site = cloud.run.run_services.all["web"].site
+        revision = service.latest_ready_revision.rsplit("/", 1)[-1]
+        site.serve([replace(site.targets[0], tag="canary")])
+        statuses = [requests.get(url, timeout=5) for url in [service.uri, site.address("canary")] * 10]
+        assert {answer.headers["X-Revision"] for answer in statuses} == {revision}
+        assert "X-Sandbox-Seconds" not in statuses[0].headers
+        assert requests.get(f"{service.uri}/health/", timeout=5).status_code == 200
+        site.resource()["invokerIamDisabled"] = False
+        assert requests.get(service.uri, timeout=5).status_code == 403  # reaches no revision
+        failed = sum(answer.status_code == 500 for answer in statuses)
+        assert 3 <= failed <= 17
+        deadline = time.monotonic() + 5
+        while (found := latencies(cloud)) and sum(count for count, _ in found.values()) < 21:
+            assert time.monotonic() < deadline, found  # counted after the answer
+        assert {key: count for key, (count, _) in found.items()} == {
+            (revision, "200"): 21 - failed, (revision, "500"): failed,
+        }  # fmt: skip
+        assert found[revision, "500"][1] == pytest.approx(2000, rel=0.2)
     finally:
         cloud.stop()
 

@@ -30,7 +30,7 @@ def test_services_are_listed_page_by_page(world: Any) -> None:
     pages = world.services.list_services(
         request={"parent": "projects/acme/locations/us-central1", "page_size": 2}, timeout=10
     )
-    assert [each.name.rsplit("/", 1)[-1] for each in pages] == ["web", "worker", "admin"]
+    assert [each.name.rsplit("/", 1)[-1] for each in pages] == ["admin", "worker", "web"]  # the newest first
 
 
 def test_a_deleted_service_is_gone(world: Any, web: Any) -> None:
