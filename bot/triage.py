@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
-VERBS = frozenset({"deploy", "rollback", "unlock", "status", "help"})
+VERBS = frozenset({"deploy", "promote", "rollback", "unlock", "status", "help"})
 RESERVED = frozenset(
-    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
+    {"retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
     | {"freeze", "unfreeze", "preview", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )

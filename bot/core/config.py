@@ -124,6 +124,7 @@ class Permissions(Model):
     """Who may run a command: a repository role (that role or a higher one), ``@login`` or ``@org/team``."""
 
     deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
+    promote: Roles | None = Field(None, description="Who may `/promote`. Default: those who may deploy.")
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
@@ -622,6 +623,22 @@ class Approvals(Model):
     confirm: bool = Field(default=False, description="Ask for a typed confirmation.")
 
 
+class Promotion(Model):
+    """Where an environment's image comes from: it is never built, but taken from where it was verified."""
+
+    environment: Name = Field(description="Environment whose image is taken: the very digest that was verified there.")
+    soak: Duration | None = Field(
+        None, description="How long a release must have been there, neither failed nor rolled back since. Default: 0."
+    )
+
+
+def _promotion(value: Any) -> Any:
+    return {"environment": value} if isinstance(value, str) else value
+
+
+PromoteFrom = Annotated[Promotion, BeforeValidator(_promotion), _OrText()]
+
+
 class EnvironmentConfig(Model):
     """An environment: where a target's application runs for somebody."""
 
@@ -656,8 +673,9 @@ class EnvironmentConfig(Model):
     watch: WatchConfig | None = Field(None, description="Watch of the error log here, instead of the target's.")
     app: str | None = Field(None, description="Heroku app, instead of the target's.")
     verify: tuple[CheckConfig, ...] | None = Field(None, description="Checks here, instead of the target's.")
-    promote_from: str | None = Field(
-        None, description="Environment whose image is promoted. *Parsed; not acted on yet.*"
+    promote_from: PromoteFrom | None = Field(
+        None,
+        description="Environment, or more: a release takes the image that was verified there, and builds nothing.",
     )
     approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")

@@ -71,6 +71,9 @@ class Reason(StrEnum):
     CHECKS_FAILED = "checks_failed"
     CHECKS_PENDING = "checks_pending"
     CHECKS_MISSING = "checks_missing"
+    PROMOTION_UNVERIFIED = "promotion_unverified"
+    PROMOTION_SOAKING = "promotion_soaking"
+    PROMOTION_UNAVAILABLE = "promotion_unavailable"
     LOCKED = "locked"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
@@ -129,6 +132,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_FAILED: "A required check failed on the sha.",
     Reason.CHECKS_PENDING: "A required check is still running on the sha.",
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
+    Reason.PROMOTION_UNVERIFIED: "The commit is not verified on the environment whose image would be promoted.",
+    Reason.PROMOTION_SOAKING: "The commit has not been on the environment that it is promoted from for long enough.",
+    Reason.PROMOTION_UNAVAILABLE: "The image that would be promoted is not known, or it is not one image.",
     Reason.LOCKED: "Another release holds the environment.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
@@ -213,7 +219,7 @@ class ReleaseReport:
     ``now`` is the time of the report in seconds since the epoch. ``state``: ``running`` until the end. ``restored``:
     None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
     that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
-    no more until somebody unlocks. ``next``: commands to type.
+    no more until somebody unlocks. ``next``: commands to type. ``promoted_from``: the environment whose image it takes.
     """
 
     verb: Literal["deploy", "rollback"]
@@ -242,6 +248,7 @@ class ReleaseReport:
     behind_by: int = 0
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
+    promoted_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

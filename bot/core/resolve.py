@@ -18,6 +18,7 @@ from bot.core.config import (
     HerokuTarget,
     JobConfig,
     Model,
+    Promotion,
     ServiceConfig,
     Watch,
 )
@@ -42,6 +43,7 @@ class Environment:
     url: str = ""
     on_push: bool = False
     watch: Watch | None = None
+    promotion: Promotion | None = None
     build_timeout: float = 1200.0
     rollout_timeout: float = 300.0
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -75,7 +77,7 @@ def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str
     found: dict[str, tuple[str, ...]] = {}
     for verb in REGISTRY.values():
         rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        if verb.name in {"rollback", "unlock"}:  # those who may deploy may undo it, and go on
+        if verb.name in {"promote", "rollback", "unlock"}:  # those who may deploy may undo it, and go on
             rules += [source.deploy for source in (special, config.permissions) if source is not None]
         found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
     return found
@@ -134,6 +136,7 @@ def resolve(
         url=url,
         on_push=declared.on == "push",
         watch=declared.watch or (target.watch if isinstance(target, CloudRunTarget) else None),
+        promotion=declared.promote_from,
         build_timeout=build_timeout,
         rollout_timeout=rollout_timeout,
         roles=roles(config, name),
@@ -291,7 +294,6 @@ def not_yet(config: Config, name: str) -> tuple[str, ...]:
         ("build.overlay", config.build.overlay),
         ("gates.preflight", (environment.gates or config.gates).preflight),
         ("gates.interface", (environment.gates or config.gates).interface),
-        (f"environments.{name}.promote_from", environment.promote_from),
         (f"environments.{name}.approvals", environment.approvals),
         (f"environments.{name}.backup", environment.backup),
     ]
