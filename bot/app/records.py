@@ -10,6 +10,8 @@ from bot.app.context import Context
 from bot.app.decision import Case
 from bot.core.facts import Deployment, LockRecord
 from bot.core.record import Entry, Record
+from bot.core.serving import Artifact
+from bot.core.spec import CloudRunSpec
 from bot.errors import SlipwayError
 from bot.report.answers import interrupted_comment
 from bot.report.comment import marker
@@ -17,7 +19,8 @@ from bot.report.comment import marker
 
 def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str]) -> Deployment:
     """Write the record before the first mutation."""
-    request, run = case.request, context.settings.run
+    request, run, build = case.request, context.settings.run, case.build
+    promoted = build.promoted if build is not None else None
     written = Record(
         id=request.id,
         verb="rollback" if request.command.verb == "rollback" else "deploy",
@@ -33,6 +36,9 @@ def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str
         before_sha=case.previous_sha,
         pins=pins,
         goal=case.goal.deployment.id if case.goal else 0,
+        image=_image(case, promoted),
+        promoted=promoted,
+        promoted_from=build.promoted_from if build is not None else "",
     )
     return context.github.create_deployment(
         sha=case.sha,
@@ -41,6 +47,16 @@ def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str
         description=f"/{written.verb} by {request.actor}",
         production=case.environment.production,
     )
+
+
+def _image(case: Case, promoted: Artifact | None) -> str:
+    """Return the repository of the image that is released, ``""`` where there are no images."""
+    if promoted is not None:
+        return promoted.reference.partition("@")[0]
+    if case.goal is not None:
+        return case.goal.record.image
+    spec = case.environment.spec
+    return spec.image if isinstance(spec, CloudRunSpec) else ""
 
 
 def announce(context: Context, case: Case, deployment: Deployment) -> None:

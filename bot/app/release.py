@@ -32,7 +32,7 @@ from bot.report.answers import plan_comment
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
-    """Carry out ``/deploy`` or ``/rollback``, and return how it ended.
+    """Carry out ``/deploy``, ``/promote`` or ``/rollback``, and return how it ended.
 
     Raises:
         SlipwayError: a fault of the world before anything was changed; afterwards faults are outcomes.
@@ -40,7 +40,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     pull = context.pull_request(request.number).result() if request.number else None
     if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
         return context.refuse(request, (NOT_A_PULL_REQUEST,))
-    sha = resolve_sha(context, request, pull)
+    sha = resolve_sha(context, config, request, pull)
     if isinstance(sha, Refusal):
         return context.refuse(request, (sha,))
     facts, target = gather(context, config, request, pull, sha)
@@ -50,7 +50,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     if done is not None and done.succeeded:
         return _already_done(request, done)
     if refusals:
-        return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
+        return context.refuse(request, refusals, sha="" if request.command.verb == "rollback" else sha)
 
     def environment_at(other: str) -> Environment:
         return resolved_at(context, config, request, other)
@@ -85,7 +85,7 @@ def _dry_run(
         if isinstance(case, Refusal):
             return context.refuse(request, (case,))
         plan, sha = case.plan, case.sha
-    name, verb = facts.environment.name, "rollback" if request.command.verb == "rollback" else "deploy"
+    name, verb = facts.environment.name, request.command.verb
     steps = tuple(map(title, plan.steps))
     body = plan_comment(steps, verb=verb, environment=name, sha=sha, marker=context.marker(request, sha))
     comment = context.say(request, body)

@@ -11,7 +11,7 @@ from bot.app import endings
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
 from bot.core.outcome import Decision, Outcome, ReleaseReport, ServiceLine, StepResult
-from bot.core.plan import Plan
+from bot.core.plan import Build, Plan
 from bot.core.planning import title
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
@@ -51,6 +51,7 @@ def release_report(
         repository_url=f"{settings.server_url}/{settings.repository}",
         run_url=settings.run.url,
         usual_seconds=usual_seconds(history),
+        promoted_from=next((step.promoted_from for step in plan.steps if isinstance(step, Build)), ""),
     )
 
 
@@ -134,7 +135,7 @@ class Reporter:
             not_undone=jobs if ended.failed is not None or ended.cancelled else (),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
-            next=endings.following(ended, report),
+            next=endings.following(ended, report, self._request.command.verb),
         )
         return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))
 

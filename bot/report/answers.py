@@ -146,7 +146,7 @@ def _manual(entry: HelpEntry) -> list[str]:
 
 def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str, marker: str) -> str:
     """Return what a release or rollback would do, step by step. ``steps`` are titles in the order of the plan."""
-    where = f"{code(short(sha))} {'to' if verb == 'deploy' else 'back on'} **{cell(environment)}**"
+    where = f"{code(short(sha))} {'back on' if verb == 'rollback' else 'to'} **{cell(environment)}**"
     listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
     do = code(f"/{verb} {environment}")
     return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])

@@ -166,7 +166,8 @@ def _on_hold(report: ReleaseReport) -> str:
 
 
 def _artifact(report: ReleaseReport) -> str:
-    return f"Artifact: {code(report.digest)}" if report.digest else ""
+    source = f", taken from **{cell(report.promoted_from)}**" if report.promoted_from else ""
+    return f"Artifact: {code(report.digest)}{source}" if report.digest else ""
 
 
 def _all_checks(report: ReleaseReport) -> str:

@@ -23,7 +23,8 @@ def headline(report: ReleaseReport) -> str:
 
 def subline(report: ReleaseReport) -> str:
     """Return the line under the heading: where to look, what was compared with what, who asked."""
-    parts = [_place(report), _verified(report), _difference(report), f"by {cell(report.actor)}" if report.actor else ""]
+    parts = [_place(report), _verified(report), _difference(report), _origin(report)]
+    parts.append(f"by {cell(report.actor)}" if report.actor else "")
     return " · ".join(filter(None, [*parts, link(_log_name(report), report.run_url) if report.run_url else ""]))
 
 
@@ -153,6 +154,10 @@ def _difference(report: ReleaseReport) -> str:
     sides = [f"{count(number, 'commit')} {side}" for number, side in ((ahead, "ahead"), (behind, "behind")) if number]
     of = " of" if ahead and not behind else "" if behind else " from"
     return f"{link(listing(sides), url) or 'no commits apart'}{of} {previous}"
+
+
+def _origin(report: ReleaseReport) -> str:
+    return f"the image of **{cell(report.promoted_from)}**" if report.promoted_from else ""
 
 
 def _log_name(report: ReleaseReport) -> str:

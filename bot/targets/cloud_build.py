@@ -8,6 +8,7 @@ from itertools import islice
 
 from google.cloud.devtools import cloudbuild_v1
 
+from bot.core.plan import Build
 from bot.core.serving import Artifact
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Known, Observation, Running, Source
@@ -35,6 +36,17 @@ class Builds:
         if handle:
             return self._judge(self.get(handle), known)
         return self._find(known)
+
+    def observe_promoted(self, step: Build) -> Done | Broken:
+        """Look whether the image that is to be taken is still there. One call; nothing is ever built in its place."""
+        artifact = step.promoted
+        if artifact is None:
+            return Broken(detail=f"No image of {step.promoted_from} is known.")
+        if not self._exists(artifact.reference):
+            return Broken(
+                detail=f"The image of {step.promoted_from}, {artifact.reference}, is not in its registry any more."
+            )
+        return Done(artifact=artifact, detail=f"{artifact.digest[:19]}, verified on {step.promoted_from}")
 
     def get(self, name: str) -> cloudbuild_v1.Build:
         """Return a build by its full name (the regional path: neither project nor id may be given beside it)."""
@@ -71,7 +83,7 @@ class Builds:
         builds = self._list(known.release.sha)
         for build in builds:
             artifact = self._artifact(build, known)
-            if artifact is not None and self._exists(artifact.digest):
+            if artifact is not None and self._exists(artifact.reference):
                 return Done(handle=build.name, link=build.log_url, artifact=artifact, detail=_found_detail(artifact))
         under_way = next((build for build in builds if build.status in _UNDER_WAY), None)
         if under_way is not None:
@@ -117,13 +129,14 @@ class Builds:
             link=build.log_url,
         )
 
-    def _exists(self, digest: str) -> bool:
+    def _exists(self, reference: str) -> bool:
         """Whether an image is still in Artifact Registry. One that cannot be asked for is not there.
 
         Asked by hand: one call does not pay for another client's import. A ``/`` inside the image's name is written
         ``%2F`` in resource names (artifactregistry.v1 dockerImages.get; AIP-122 on nested ids).
         """
-        match = _IMAGE.fullmatch(self._spec.image)
+        repository, _, digest = reference.partition("@")
+        match = _IMAGE.fullmatch(repository)
         if match is None:
             return False
         image = match["image"].replace("/", "%2F")

@@ -92,6 +92,8 @@ class CloudRun:
         """Ask how far a step is."""
         handle = known.handles.get(step.id, "")
         match step:
+            case Build(promoted_from=there) if there:
+                return self._builds.observe_promoted(step)
             case Build():
                 return self._builds.observe(handle, known)
             case RunJob():

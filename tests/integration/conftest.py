@@ -350,8 +350,8 @@ class FakeTarget:
 
     traits = Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
 
-    def __init__(self, log: Log, names: tuple[str, ...] = ("web", "worker")) -> None:
-        self._log = log
+    def __init__(self, log: Log, names: tuple[str, ...] = ("web", "worker"), zone: str = "test") -> None:
+        self._log, self.zone = log, zone
         self._mutex = threading.Lock()
         self.live = {name: ServiceState(service=name, exists=False) for name in names}
         self.broken: set[str] = set()
@@ -362,6 +362,7 @@ class FakeTarget:
         self.seen: set[tuple[str, str]] = set()  # (release, step) that was begun
         self.polled: set[tuple[str, str]] = set()
         self.revisions: dict[str, tuple[str, str]] = {}  # revision -> (release, sha)
+        self.digests: dict[str, str] = {}  # revision -> what it runs
         self.executions: list[str] = []
         self.cancelled: list[str] = []
         self.secrets: dict[str, str] = {}
@@ -394,6 +395,8 @@ class FakeTarget:
     def _done(self, step: Applied, known: Known) -> Done | None:
         release = known.release
         match step:
+            case Build(promoted_from=there) if there:
+                return Done(artifact=step.promoted)
             case Build():
                 artifact = self.images.get(release.sha)
                 return Done(artifact=artifact) if artifact else None
@@ -426,7 +429,10 @@ class FakeTarget:
                 case RunJob():
                     self.executions.append(f"{step.job}-{release.key}")
                 case Rollout():
-                    self.revisions[self._revision(step.service, known)] = (release.key, release.sha)
+                    assert known.artifact is not None
+                    revision = self._revision(step.service, known)
+                    self.revisions[revision] = (release.key, release.sha)
+                    self.digests[revision] = known.artifact.digest
                 case Shift():
                     for service in step.services:
                         self.live[service] = self._state(service, self._revision(service, known))
@@ -442,9 +448,9 @@ class FakeTarget:
         key, sha = self.revisions[revision]
         return ServiceState(
             service=service,
-            url=f"https://{service}.test",
+            url=f"https://{service}.{self.zone}",
             traffic=(TrafficShare(revision=revision, percent=100),),
-            digests={revision: f"sha256:{sha}"},
+            digests={revision: self.digests[revision]},
             labels={revision: {"slipway-release": key, "slipway-sha": sha}},
         )
 
@@ -459,7 +465,7 @@ class FakeTarget:
     def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
         self._log("endpoint", service, phase)
         if phase == "candidate":
-            return f"https://{self._revision(service, known)}.test"
+            return f"https://{self._revision(service, known)}.{self.zone}"
         return self.live[service].url
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:
@@ -471,7 +477,7 @@ class FakeTarget:
 
     def probe(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
         self._log("probe", url)
-        name = (urlsplit(url).hostname or "").removesuffix(".test")
+        name = (urlsplit(url).hostname or "").removesuffix(f".{self.zone}")
         revision = self.live[name].revision if name in self.live else name
         _, sha = self.revisions[revision]
         if sha in self.sick:
@@ -494,6 +500,7 @@ class World:
     comments: Iterator[int] = field(default_factory=lambda: itertools.count(9001))
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(501))
     specs: list[Spec] = field(default_factory=list)
+    elsewhere: dict[str, FakeTarget] = field(default_factory=dict)  # environments that do not share the one target
     summary: list[str] = field(default_factory=list)
 
     def pull(self, number: int = 7, **over: Any) -> PullRequest:
@@ -536,7 +543,11 @@ class World:
     def connect(self, spec: Spec) -> Target:
         self.log("connect")
         self.specs.append(spec)
-        return self.target
+        return self.elsewhere.get(spec.environment, self.target)
+
+    def probe(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
+        found = (one for one in self.elsewhere.values() if (urlsplit(url).hostname or "").endswith(f".{one.zone}"))
+        return next(found, self.target).probe(method, url, headers, timeout)
 
     def handle(self, event: Event, **over: Any) -> Outcome:
         """Handle an event, as one run of the workflow would."""
@@ -544,7 +555,7 @@ class World:
         gatherer = Gatherer()
         context = Context(
             settings=self.settings(event, **over), github=github, final=github, connect=self.connect,
-            probe=self.target.probe, clock=self.clock, default_branch="main",
+            probe=self.probe, clock=self.clock, default_branch="main",
             masker=Masker(("s3cretS3cret",)), gatherer=gatherer,
         )  # fmt: skip
         self.summary = context.summary
@@ -582,3 +593,9 @@ def world() -> World:
     made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log))
     made.pull(7)
     return made
+
+
+@pytest.fixture
+def make_target(world: World) -> Callable[[str], FakeTarget]:
+    """Return a factory of targets beside the world's own, whose addresses end in a zone."""
+    return lambda zone: FakeTarget(world.log, zone=zone)

@@ -285,6 +285,12 @@ def reports() -> dict[str, ReleaseReport]:
             next=("/status",),
         ),
         "released-behind": _report(reason="released", behind_by=2, next=("/deploy staging", "/rollback staging")),
+        "promoted": _report(
+            environment="production",
+            promoted_from="staging",
+            steps=(_step("build", "build", "Take the image of staging", "done", 1, 0.3), *DONE[2:]),
+            next=("/rollback production", "/status"),
+        ),
         "build-failed": _failed(
             build_failed,
             *rest[2:],

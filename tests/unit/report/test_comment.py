@@ -25,6 +25,7 @@ NAMES = [
     "released-first",
     "released-already",
     "released-behind",
+    "promoted",
     "build-failed",
     "job-failed",
     "rollout-failed",
