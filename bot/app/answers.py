@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bot.app.context import Context, Request
 from bot.core.commands import REGISTRY
@@ -13,9 +14,10 @@ from bot.core.policy import allowed
 from bot.core.record import Entry, entries, serving_entry, serving_sha
 from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
+from bot.core.target import Target
 from bot.errors import ConfigError, SlipwayError
 from bot.report.answers import help_comment, status_comment, unlocked_comment
-from bot.report.words import clock
+from bot.report.words import clock, day_time
 
 
 def answer_help(context: Context, config: Config, request: Request) -> Outcome:
@@ -48,12 +50,17 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
     asked = {
-        name: (context.deployments(name), context.lock(name), context.gatherer.ask(_serving, context, config, name))
+        name: (
+            context.deployments(name),
+            context.lock(name),
+            context.ask(context.github.hold, name),
+            context.gatherer.ask(_ask, context, config, name),
+        )
         for name in names
     }
     rows = [
-        _row(name, deployments.result(), lock.result(), serving.result(), config)
-        for name, (deployments, lock, serving) in asked.items()
+        _row(name, deployments.result(), (lock.result(), hold.result()), said.result(), config)
+        for name, (deployments, lock, hold, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
     return _answered(context, request, Reason.STATUS_SHOWN)
@@ -80,7 +87,15 @@ def _answered(context: Context, request: Request, reason: Reason) -> Outcome:
     )
 
 
-def _serving(context: Context, config: Config, name: str) -> Serving | str:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a target says of an environment. ``newest``: its secrets' newest versions, as far as they may be seen."""
+
+    serving: Serving
+    newest: Mapping[str, str]
+
+
+def _ask(context: Context, config: Config, name: str) -> Asked | str:
     """Ask what serves, or return why it cannot be asked (the command job has no cloud rights)."""
     try:
         environment = resolve(
@@ -91,18 +106,47 @@ def _serving(context: Context, config: Config, name: str) -> Serving | str:
             variables=context.settings.variables,
             version="unknown",
         )
-        return context.connect(environment.spec).serving()
+        target = context.connect(environment.spec)
+        newest = context.gatherer.ask(_newest, target)
+        return Asked(serving=target.serving(), newest=newest.result())
     except ConfigError as error:
         return error.problems[0] if error.problems else error.message
     except SlipwayError as error:
         return error.message
 
 
+def _newest(target: Target) -> Mapping[str, str]:
+    """Ask for the newest versions of the secrets. Nice to know: ``{}`` where they may not be seen."""
+    try:
+        return target.newest_secrets(pinned=False)
+    except SlipwayError:
+        return {}
+
+
+def _drift(said: Asked) -> tuple[str, ...]:
+    """Return in words which secrets have a newer version than the one that serves. ``latest`` follows by itself."""
+    used = {name: version for state in said.serving.services for name, version in state.secrets.items()}
+    newest = {name.rpartition("/")[2]: version for name, version in said.newest.items()}
+    return tuple(
+        f"the secret `{name}` serves in version {version}, the newest is {newest[name]}"
+        for name, version in sorted(used.items())
+        if name in newest and version not in {newest[name], "latest"}
+    )
+
+
 def _row(
-    name: str, deployments: tuple[Deployment, ...], lock: Lock | None, serving: Serving | str, config: Config
+    name: str,
+    deployments: tuple[Deployment, ...],
+    locks: tuple[Lock | None, Lock | None],
+    said: Asked | str,
+    config: Config,
 ) -> EnvironmentStatus:
-    history = entries(deployments)
+    history, (lock, hold) = entries(deployments), locks
+    serving = said.serving if isinstance(said, Asked) else said
     asked = isinstance(serving, Serving)
+    notes = _drift(said) if isinstance(said, Asked) else (said,)
+    if hold is not None:
+        notes = (f"{_on_hold(hold)}: `/unlock {name}` lets pushes release again", *notes)
     current = serving_entry(history, serving) if isinstance(serving, Serving) else _last_success(history)
     lines = _lines(serving) if isinstance(serving, Serving) and serving.exists else ()
     sha = (serving_sha(serving) if isinstance(serving, Serving) else "") or (current.record.sha if current else "")
@@ -119,7 +163,7 @@ def _row(
         lock=_held(lock),
         history=tuple(entry.outcome for entry in reversed(history[:8])),
         url=url if "{" not in url else "",
-        note="" if isinstance(serving, Serving) else serving,
+        notes=notes,
     )
 
 
@@ -141,6 +185,15 @@ def _lines(serving: Serving) -> tuple[ServiceLine, ...]:
             healthy=state.exists and shares[state.service] == 100,
         )
         for state in serving.services
+    )
+
+
+def _on_hold(hold: Lock) -> str:
+    if hold.record is None:
+        return "automatic releases are on hold"
+    why = f" ({hold.record.reason})" if hold.record.reason else ""
+    return (
+        f"{hold.record.actor} has put automatic releases on hold at {day_time(hold.record.since.timestamp())} UTC{why}"
     )
 
 

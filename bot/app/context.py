@@ -132,7 +132,10 @@ class Context:
     # -- telling --------------------------------------------------------------------------------------------
     @property
     def refused_exit(self) -> int:
-        """A refused comment is answered and no failure; a refused push or dispatch has only its exit code to show."""
+        """A refused comment is answered and no failure; a refused push or dispatch has only its exit code to show.
+
+        (A hold is what somebody wanted: a push that meets one does not turn the branch red.)
+        """
         return 0 if self.settings.event_name == "issue_comment" else 1
 
     def react(self, content: str) -> None:
@@ -207,7 +210,7 @@ class Context:
             environment=command.environment,
             sha=sha,
             comment_id=comment.id if comment else 0,
-            exit_code=self.refused_exit,
+            exit_code=0 if {refusal.reason for refusal in refusals} == {Reason.ON_HOLD} else self.refused_exit,
             message=" ".join(refusal.sentence for refusal in refusals),
         )
 

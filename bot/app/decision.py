@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bot.app.context import Request
 from bot.core import rollback
@@ -17,14 +18,18 @@ from bot.core.resolve import Environment
 from bot.core.serving import Artifact, Serving
 from bot.core.target import Target
 
+if TYPE_CHECKING:
+    from bot.core.stages import Rate
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A release that is decided on: everything that carrying it out needs.
 
     ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha; ``found`` is what served when
-    it was decided. ``goal`` is the release that a rollback goes back to. ``resumed`` is the same command's own release
-    that an earlier run left unfinished; ``touched`` is whether one may have changed what serves.
+    it was decided. ``goal`` is the release that a rollback goes back to, ``goal_state`` what that served. ``notes`` say
+    what was left out of the plan. ``resumed`` is the same command's own release that an earlier run left unfinished;
+    ``touched`` is whether one may have changed what serves.
     """
 
     request: Request
@@ -38,6 +43,8 @@ class Case:
     pull: PullRequest | None
     found: Serving
     goal: Entry | None = None
+    goal_state: Serving | None = None
+    notes: tuple[str, ...] = ()
     resumed: Entry | None = None
     touched: bool = False
 
@@ -55,10 +62,12 @@ def decide(
     past: tuple[Entry, ...],
     *,
     environment_at: Callable[[str], Environment],
+    rates: Mapping[str, Rate] | None = None,
 ) -> Case | Refusal:
     """Return what to do, or why there is nothing to do. ``past`` is the environment's record, newest first.
 
     ``environment_at`` gives the environment for another sha: what a rollback brings back is checked as what it is.
+    ``rates`` is the traffic of the services with stages, None if there are none.
     """
     # Only the newest can have been interrupted: whatever came after an older one has brought the world to an end.
     interrupted = past[0] if past and not past[0].finished else None
@@ -69,17 +78,22 @@ def decide(
         before = interrupted.record.before
     previous = rollback.made(past, before)
     sha, environment = facts.sha, facts.environment
-    goal = None
+    goal, goal_state = None, None
+    notes: tuple[str, ...] = ()
     if request.command.verb == "rollback":
         # Said again, a rollback means what it meant the first time, however far it came.
         now = before if resumed is not None else serving
         found = _goal(past, now, request.command.flags.get("to", ""), environment.name)
         if isinstance(found, Refusal):
             return found
-        goal, sha = found.entry, found.sha
+        goal, sha, goal_state = found.entry, found.sha, found.state
         environment = environment_at(sha)
         plan = plan_rollback(environment, found.state)
     else:
+        kept = _decidable(environment, rates, serving)
+        if isinstance(kept, Refusal):
+            return kept
+        environment, notes = kept
         promoted = facts.promoted if isinstance(facts.promoted, Artifact) else None
         plan = plan_release(environment, target.traits, promoted=promoted)
     return Case(
@@ -94,9 +108,23 @@ def decide(
         pull=facts.pull_request,
         found=serving,
         goal=goal,
+        goal_state=goal_state,
+        notes=notes,
         resumed=resumed,
         touched=interrupted is not None,
     )
+
+
+def _decidable(
+    environment: Environment, rates: Mapping[str, Rate] | None, serving: Serving
+) -> tuple[Environment, tuple[str, ...]] | Refusal:
+    """Return an environment whose stages can be decided, with what was left out."""
+    if rates is None:
+        return environment, ()
+    from bot.core.stages import decidable  # noqa: PLC0415 - few plans have stages, and statistics take time to import
+
+    found = decidable(environment, rates, serving)
+    return found if isinstance(found, Refusal) else (found.environment, found.notes)
 
 
 def _goal(past: tuple[Entry, ...], serving: Serving, to: str, environment: str) -> rollback.Goal | Refusal:

@@ -40,6 +40,16 @@ def cause(ended: Ended) -> str:
     return said if not said or said.endswith((".", "!", "?")) else f"{said}."
 
 
+def warnings(ended: Ended) -> tuple[str, ...]:
+    """Return what the log of what serves has shown, where that is only a suggestion to go back."""
+    return tuple(
+        f"{step.title}: {check.found}"
+        for step in ended.results
+        for check in step.checks
+        if step.kind == "watch" and step.state == "done" and not check.passed
+    )
+
+
 def told(report: ReleaseReport) -> str:
     """Return how a release ended on one line, for the annotation, the deployment's status and the outputs."""
     where = f"{short(report.sha)} on {report.environment}"

@@ -59,8 +59,8 @@ def gather(
         context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
     )
     environment = context.gatherer.ask(_resolve, context, config, name, sha, version, recipe)
-    # The command job has no cloud rights; what a dry run of a deploy asks of the target is no call.
-    releasing = context.settings.phase != "command" or (deploying and request.command.dry_run)
+    # The command job has no cloud rights.
+    releasing = context.settings.phase != "command"
     target = context.gatherer.ask(_connect, context, environment) if releasing else _never()
     pushed = _pushed_at(context, request, pull, sha)
     required = given(gates.required_checks)

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from bot.app import endings, records
+from bot.app import endings, previewing, records
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
 from bot.app.reporting import Reporter, release_report
-from bot.core.config import Config
+from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
 from bot.core.plan import Plan, Restore
-from bot.core.planning import plan_release, title
 from bot.core.policy import Facts, judge, locked
 from bot.core.ports import DEEP_HISTORY, HISTORY
 from bot.core.record import Entry, by_command, entries
@@ -28,7 +28,9 @@ from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
 from bot.errors import SlipwayError
-from bot.report.answers import plan_comment
+
+if TYPE_CHECKING:
+    from bot.core.stages import Rate
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
@@ -55,10 +57,11 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     def environment_at(other: str) -> Environment:
         return resolved_at(context, config, request, other)
 
-    if request.command.dry_run and not target.cancelled():
-        return _dry_run(context, facts, request, target.result(), history, environment_at)
     if context.settings.phase == "command":
         return _ready(request, sha)
+    if request.command.dry_run:
+        case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
+        return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
     return _holding(context, facts, request, target, history, environment_at)
 
 
@@ -67,37 +70,6 @@ NOT_A_PULL_REQUEST = Refusal(
     sentence="This is an issue: there is no branch to deploy here.",
     next="Comment on a pull request.",
 )
-
-
-def _dry_run(
-    context: Context,
-    facts: Facts,
-    request: Request,
-    target: Target,
-    history: tuple[Entry, ...],
-    environment_at: Callable[[str], Environment],
-) -> Outcome:
-    """Show what would be done. Nothing is taken, written down or changed."""
-    plan, sha = plan_release(facts.environment, target.traits), facts.sha
-    if request.command.verb == "rollback":
-        history = _deeper(context, request, history)
-        case = decide(facts, request, target, target.serving(), history, environment_at=environment_at)
-        if isinstance(case, Refusal):
-            return context.refuse(request, (case,))
-        plan, sha = case.plan, case.sha
-    name, verb = facts.environment.name, request.command.verb
-    steps = tuple(map(title, plan.steps))
-    body = plan_comment(steps, verb=verb, environment=name, sha=sha, marker=context.marker(request, sha))
-    comment = context.say(request, body)
-    context.react("rocket")
-    return Outcome(
-        decision=Decision.ANSWERED,
-        reason=Reason.PLAN_SHOWN,
-        environment=name,
-        sha=sha,
-        comment_id=comment.id if comment else 0,
-        message=f"Would {verb} `{short(sha)}` on {name}: {', '.join(steps)}.",
-    )
 
 
 def _ready(request: Request, sha: str) -> Outcome:
@@ -142,9 +114,12 @@ def _holding(
         try:
             connected = target.result()
             history = _deeper(context, request, history)
-            case = decide(facts, request, connected, connected.serving(), history, environment_at=environment_at)
+            case = _decide(context, facts, request, connected, history, environment_at)
             if isinstance(case, Refusal):
                 return _refused(context, request, case, reporter, comment)
+            changed = previewing.changed(case)
+            if changed is not None:
+                return _refused(context, request, changed, reporter, comment, sha=case.sha)
             return _recorded(context, case, reporter, comment)
         finally:
             with suppress(SlipwayError):  # the next command reaps it: this run will be over
@@ -152,6 +127,40 @@ def _holding(
     finally:
         wait([comment])
         reporter.close()
+
+
+def _decide(
+    context: Context,
+    facts: Facts,
+    request: Request,
+    target: Target,
+    history: tuple[Entry, ...],
+    environment_at: Callable[[str], Environment],
+) -> Case | Refusal:
+    """Ask what serves, and what traffic there is where that matters, and decide."""
+    rates = context.gatherer.ask(_rates, context, facts, target)
+    serving = target.serving()
+    return decide(facts, request, target, serving, history, environment_at=environment_at, rates=rates.result())
+
+
+def _rates(context: Context, facts: Facts, target: Target) -> Mapping[str, Rate] | None:
+    """Ask for the traffic of the services with stages, all at once; None if there are none."""
+    stages = any(isinstance(unit.strategy, Canary) for region in facts.environment.regions for unit in region.units)
+    if facts.command.verb == "rollback" or not stages:
+        return None
+    from bot.core.stages import RATE_WINDOW, Rate, staged  # noqa: PLC0415 - see decision.py
+
+    until = context.clock.now()
+    asked = {
+        name: context.gatherer.ask(target.traffic, name, until - RATE_WINDOW, until)
+        for name in staged(facts.environment)
+    }
+    rates: dict[str, Rate] = {}
+    for name, future in asked.items():
+        seen = future.result().values()
+        requests, errors = sum(one.requests for one in seen), sum(one.errors for one in seen)
+        rates[name] = Rate(requests=requests / RATE_WINDOW, errors=errors / requests if requests else 0.0)
+    return rates
 
 
 def _deeper(context: Context, request: Request, history: tuple[Entry, ...]) -> tuple[Entry, ...]:
@@ -262,6 +271,7 @@ def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
         history=case.history,
         settings=context.settings,
         started=started,
+        notes=case.notes,
     )
 
 

@@ -12,10 +12,10 @@ from bot.app.context import Context, Request
 from bot.core.facts import Comparison
 from bot.core.outcome import Decision, Outcome, ReleaseReport, ServiceLine, StepResult
 from bot.core.plan import Build, Plan
-from bot.core.planning import title
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
+from bot.core.titles import title
 from bot.engine.execution import Ended
 from bot.engine.live_comment import LiveComment
 from bot.engine.progress import kind_of
@@ -35,6 +35,7 @@ def release_report(
     history: tuple[Entry, ...],
     settings: Settings,
     started: float,
+    notes: tuple[str, ...] = (),
 ) -> ReleaseReport:
     """Return the report of a release that is about to begin."""
     return ReleaseReport(
@@ -52,6 +53,7 @@ def release_report(
         run_url=settings.run.url,
         usual_seconds=usual_seconds(history),
         promoted_from=next((step.promoted_from for step in plan.steps if isinstance(step, Build)), ""),
+        notes=notes,
     )
 
 
@@ -133,6 +135,7 @@ class Reporter:
             restore_detail=ended.restore_detail,
             exposed_seconds=ended.exposed_seconds,
             not_undone=jobs if ended.failed is not None or ended.cancelled else (),
+            warnings=endings.warnings(ended),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
             next=endings.following(ended, report, self._request.command.verb),

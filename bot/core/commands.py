@@ -47,6 +47,7 @@ class Verb:
 
 _REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
 _DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.")
+_PLAN = Flag(name="plan", value="NAME", summary="Run the plan that a dry run has shown, or nothing at all.")
 
 REGISTRY: Mapping[str, Verb] = {
     verb.name: verb
@@ -54,12 +55,12 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="deploy",
             summary="Build, migrate, roll out and verify this pull request's head.",
-            usage="/deploy <environment> [@sha] [--dry-run] [--reason=TEXT]",
+            usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _REASON),
+            flags=(_DRY_RUN, _PLAN, _REASON),
             examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
             notes=(
                 "On a merged pull request it means the merge commit.",
@@ -70,12 +71,12 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="promote",
             summary="Release to an environment what the one that it takes its image from serves.",
-            usage="/promote <environment> [@sha] [--dry-run] [--reason=TEXT]",
+            usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _REASON),
+            flags=(_DRY_RUN, _PLAN, _REASON),
             examples=("/promote production", "/promote production @4f9a1c2"),
             notes=(
                 "Nothing is built: the image that was verified where `promote_from` points is taken, by its digest.",
@@ -86,7 +87,7 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="rollback",
             summary="Bring back the release that served before the present one.",
-            usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--reason=TEXT]",
+            usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
             takes=frozenset({"environment"}),
@@ -98,6 +99,7 @@ REGISTRY: Mapping[str, Verb] = {
                     summary="A recorded release: its deployment's number, its sha, or one of its revisions.",
                 ),
                 _DRY_RUN,
+                _PLAN,
                 _REASON,
             ),
             examples=(

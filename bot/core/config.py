@@ -310,9 +310,11 @@ class Canary(Model):
     )
     stage_time: Duration = Field(300.0, description="How long a stage is watched at least.")
     deadline: Duration = Field(
-        1800.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
+        1200.0, description="How long a stage that cannot be decided yet is held, counted from its beginning."
     )
-    look_every: Duration = Field(30.0, description="Time between two looks.")
+    look_every: Duration = Field(
+        60.0, description="Time between two looks. Each has its share of the false alarms, so more are not better."
+    )
     source: Literal["monitoring", "probes"] = Field(
         "monitoring",
         description="`monitoring`: what users' requests got, by Cloud Monitoring. `probes`: requests of the bot's own "
@@ -372,11 +374,12 @@ class Watch(Model):
         "suggest", description="What more errors mean: the way back, or a word in the comment."
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
+        0.99, gt=0.5, lt=1.0, description="Chance not to be alarmed by what is as good as before."
     )
-    rise: float = Field(
-        1.0, gt=0.0, description="The least rise that matters, in error lines a minute above what was usual."
+    factor: float = Field(
+        2.0, ge=1.0, description="How many times as fast error lines must come, at least, for it to matter."
     )
+    fewest: int = Field(5, ge=1, description="Fewer new error lines than these are never an alarm.")
 
 
 def _watch(value: Any) -> Any:

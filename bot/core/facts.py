@@ -66,11 +66,15 @@ class CheckState:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """``base...head``: how many commits ``head`` is ahead and behind, and the newest of those ahead (oldest first)."""
+    """``base...head``: how many commits ``head`` is ahead and behind, and the newest of those ahead (oldest first).
+
+    ``files`` are the paths that differ, 300 at most (as GitHub gives them), without those that were removed.
+    """
 
     ahead_by: int
     behind_by: int
     commits: tuple[Commit, ...] = ()
+    files: tuple[str, ...] = ()
     url: str = ""
 
 

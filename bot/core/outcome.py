@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from bot.core.changes import Change
 from bot.core.checks import CheckResult
 from bot.core.facts import Commit, Comparison
 from bot.core.target import Diagnosis
@@ -74,6 +75,8 @@ class Reason(StrEnum):
     PROMOTION_UNVERIFIED = "promotion_unverified"
     PROMOTION_SOAKING = "promotion_soaking"
     PROMOTION_UNAVAILABLE = "promotion_unavailable"
+    TOO_LITTLE_TRAFFIC = "too_little_traffic"
+    PLAN_CHANGED = "plan_changed"
     LOCKED = "locked"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
@@ -135,6 +138,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.PROMOTION_UNVERIFIED: "The commit is not verified on the environment whose image would be promoted.",
     Reason.PROMOTION_SOAKING: "The commit has not been on the environment that it is promoted from for long enough.",
     Reason.PROMOTION_UNAVAILABLE: "The image that would be promoted is not known, or it is not one image.",
+    Reason.TOO_LITTLE_TRAFFIC: "A stage could not be decided by its deadline at today's traffic.",
+    Reason.PLAN_CHANGED: "The plan is no longer the one that `--plan` names.",
     Reason.LOCKED: "Another release holds the environment.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
@@ -249,6 +254,30 @@ class ReleaseReport:
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
     promoted_from: str = ""
+    notes: tuple[str, ...] = ()  # what was left out of the plan, and why
+    warnings: tuple[str, ...] = ()  # what went well, but wants a look
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanReport:
+    """What a dry run shows. ``waves``: titles of steps, those together that run at the same time.
+
+    ``again`` is the command that runs it, ``fingerprint`` names the very plan. ``notes``: what was left out and why.
+    """
+
+    verb: Literal["deploy", "rollback"]
+    environment: str
+    sha: str
+    previous_sha: str
+    fingerprint: str
+    again: str
+    waves: tuple[tuple[str, ...], ...] = ()
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    comparison: Comparison | None = None
+    migrations: tuple[str, ...] = ()
+    usual_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +299,7 @@ class EnvironmentStatus:
     lock: str = ""
     history: tuple[str, ...] = ()
     url: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,8 @@ class Shift:
 class Analysis:
     """Compare the release's revision of a service with what serves beside it, while it has ``percent`` of the traffic.
 
-    It is the ``stage``-th of ``stages`` (from 0): what may be spent on false alarms is shared out among all of them.
+    It is the ``stage``-th of ``stages`` (from 0), and ``judged`` services have stages: what may be spent on false
+    alarms is shared out among all of them.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Analysis:
     strategy: Canary
     stage: int
     stages: int
+    judged: int = 1
     needs: tuple[str, ...] = ()
 
 

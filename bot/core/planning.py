@@ -132,6 +132,7 @@ def _add_stages(steps: list[Step], region: Region, timeout: float, needs: Needs)
                     strategy=strategy,
                     stage=stage,
                     stages=len(strategy.stages),
+                    judged=len(staged),
                     needs=(shift.id,),
                 )
                 for unit, strategy in units
@@ -194,46 +195,3 @@ def _jobs(environment: Environment) -> Iterable[JobSpec]:
 def _job_timeout(job: JobSpec) -> float:
     """Return how long to await an execution: its tries, and a minute to be scheduled."""
     return job.config.timeout * (job.config.max_retries + 1) + 60.0
-
-
-# -- words ----------------------------------------------------------------------------------------------------
-def title(step: Step) -> str:
-    """Return a step's name for people."""
-    match step:
-        case Build(promoted_from=there):
-            name = f"Take the image of {there}" if there else "Build"
-        case Restore():
-            name = "Restore the recorded release"
-        case RunJob(job=job):
-            name = f"Run {job}"
-        case Rollout(service=service):
-            name = f"Roll out {place(service)}"
-        case Verify(phase=phase):
-            name = ("Verify before traffic" if phase == "candidate" else "Verify what serves") + _in(step.id)
-        case Shift(percent=percent):
-            name = f"Shift {percent} % of the traffic{_of_some(step)}"
-        case Analysis(service=service, percent=percent):
-            name = f"Compare {place(service)} at {percent} %"
-        case WatchLog():
-            name = "Watch the error log"
-        case _:
-            assert_never(step)
-    return name
-
-
-def _of_some(step: Shift) -> str:
-    """Return which services a shift is about, where it is not all of a region's."""
-    names = [service.partition("@")[0] for service in step.services]
-    some = f" of {', '.join(names)}" if step.id.partition("@")[0] != "shift" else ""
-    return some + _in(step.id)
-
-
-def _in(step_id: str) -> str:
-    region = step_id.partition("@")[2]
-    return f" in {region}" if region else ""
-
-
-def place(service: str) -> str:
-    """Return a service's key as people say it: ``web``, ``web in europe-west1``."""
-    name, _, region = service.partition("@")
-    return f"{name} in {region}" if region else name

@@ -6,13 +6,17 @@ Each step is *observed* before it is applied and while it runs; *apply* only sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from bot.core.plan import Applied
 from bot.core.serving import Artifact, Serving
+
+if TYPE_CHECKING:  # few releases compare versions or are only shown
+    from bot.core.canary import Observed
+    from bot.core.changes import Preview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +144,7 @@ class Exposure:
     ingress: str
 
 
+Phase = Literal["candidate", "live", "baseline"]
 Source: TypeAlias = Callable[[str], AbstractContextManager[Iterator[bytes]]]
 """Gives the gzipped tarball of a sha as a stream of chunks."""
 
@@ -183,8 +188,23 @@ class Target(Protocol):
         """Read why a step failed from the logs. Best effort: an empty diagnosis rather than an error."""
         ...
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
-        """Return the URL to probe, without a trailing slash, ``""`` if the service cannot be reached from here."""
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
+        """Return the URL to probe, without a trailing slash, ``""`` if the service cannot be reached from here.
+
+        ``baseline`` is what served before the release: an address of its own where it has one, else the service's.
+        """
+        ...
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        """Return what requests got between two times (Unix time), by revision. Without a traffic split: ``{}``."""
+        ...
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        """Count the lines that some revisions logged as errors between two times (Unix time)."""
+        ...
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        """Say what a release of ``known`` would change: its services, and the jobs that it runs. Changes nothing."""
         ...
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:

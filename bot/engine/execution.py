@@ -70,6 +70,7 @@ class Execution:
         self._lock = threading.RLock()
         self._halt = threading.Event()
         self._touched = touched  # something that serves, or will, was begun to be changed
+        self._began_at = clock.now()
         self._exposed_at = 0.0
         self._stopping_since = 0.0
         self._reason = Reason.RELEASED
@@ -232,19 +233,45 @@ class Execution:
         self._seen = verifier.seen or self._seen
         return self._judged(step, checks, Reason.VERIFICATION_FAILED)
 
-    def _judged(self, step: Step, checks: tuple[CheckResult, ...], reason: Reason) -> bool:
+    def _judged(self, step: Step, checks: tuple[CheckResult, ...], reason: Reason, *, detail: str = "") -> bool:
         """End a step by its checks: all of them have to pass."""
         failed = [check for check in checks if not check.passed]
         self._progress.update(step.id, checks=checks)
         if not failed:
-            self._done(step, f"{len(checks)} of {len(checks)} checks passed")
+            self._done(step, detail or f"{len(checks)} of {len(checks)} checks passed")
             return True
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         self._fail(step, reason, f"{failed[0].name}: {failed[0].found}{others}")
         return False
 
     def _compare(self, step: Analysis | WatchLog) -> bool:
-        raise NotImplementedError
+        from bot.engine.comparing import Comparer  # noqa: PLC0415 - few plans compare, and statistics take time to import
+
+        comparer = Comparer(
+            self._target,
+            self._clock,
+            self._probe,
+            halted=self._halt.is_set,
+            progress=lambda detail: self._progress.update(step.id, detail=detail),
+        )
+        known = self._progress.known
+        match step:
+            case Analysis():
+                judged = comparer.analyse(step, known)
+            case WatchLog():
+                judged = comparer.watch(step, known, began=self._began_at)
+            case _:
+                assert_never(step)
+        if judged.status == "undecided":
+            self._progress.update(step.id, checks=judged.checks)
+            time = step.strategy.deadline if isinstance(step, Analysis) else step.watch.time
+            self._fail(step, Reason.CANARY_UNDECIDED, f"it could not be decided in {time:.0f} s: {judged.detail}")
+            return False
+        if isinstance(step, WatchLog) and step.watch.then == "suggest":
+            self._progress.update(step.id, checks=judged.checks)
+            self._done(step, "more errors than before" if judged.status == "failed" else "no more errors than before")
+            return True
+        return self._judged(step, judged.checks, REASONS[kind_of(step)], detail=judged.detail)
 
     def _expected(self, service: str) -> Expected:
         """Return what a service must serve: the recorded state of a rollback, else the release's artifact."""

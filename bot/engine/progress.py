@@ -9,9 +9,9 @@ from typing import Literal, assert_never
 
 from bot.core.outcome import StepResult
 from bot.core.plan import Analysis, Build, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
-from bot.core.planning import title
 from bot.core.serving import Artifact
 from bot.core.target import Known
+from bot.core.titles import title
 
 Kind = Literal["gates", "build", "run_job", "rollout", "verify", "shift", "analysis", "watch", "restore"]
 

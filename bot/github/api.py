@@ -164,6 +164,7 @@ class Api:
                 ahead_by=mapping.need(first, "ahead_by", int),
                 behind_by=mapping.need(first, "behind_by", int),
                 commits=tuple(commits[-PER_PAGE:]),
+                files=mapping.changed_files(first),
                 url=mapping.text(first, "html_url"),
             )
 

@@ -147,6 +147,16 @@ def commit(data: Any) -> Commit:
     )
 
 
+def changed_files(comparison: Any) -> tuple[str, ...]:
+    """Return the paths of a comparison that are there afterwards. They come with its first page only."""
+    files = comparison.get("files")
+    if not isinstance(files, list):
+        return ()
+    return tuple(
+        text(file, "filename") for file in files if text(file, "status") != "removed" and text(file, "filename")
+    )
+
+
 def check_states(runs: Iterable[Any], contexts: Iterable[Any]) -> tuple[CheckState, ...]:
     """Fold check runs (the newest of each app and name) and status contexts (the newest of each), sorted by name.
 

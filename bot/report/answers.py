@@ -72,7 +72,7 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
         table.append(
             row(code_link(one.environment, one.url), _serving(one), _since(one, now), _health(one), lock, squares)
         )
-    notes = [f"- **{cell(one.environment)}**: {prose(one.note)}" for one in rows if one.note]
+    notes = [f"- **{cell(one.environment)}**: {prose(note)}" for one in rows for note in one.notes]
     heading = f"{marker}\n### Environments · {clock(now)} UTC"
     return paragraphs([heading, "\n".join(table), "\n".join(notes)])
 
@@ -142,14 +142,6 @@ def _manual(entry: HelpEntry) -> list[str]:
         "\n".join([row("Flag", "Meaning"), "|---|---|", *flags]) if flags else "",
         f"Examples (put a slash before them): {examples}" if examples else "",
     ]
-
-
-def plan_comment(steps: Sequence[str], *, verb: str, environment: str, sha: str, marker: str) -> str:
-    """Return what a release or rollback would do, step by step. ``steps`` are titles in the order of the plan."""
-    where = f"{code(short(sha))} {'back on' if verb == 'rollback' else 'to'} **{cell(environment)}**"
-    listed = "\n".join(f"{number}. {prose(step)}" for number, step in enumerate(steps, 1))
-    do = code(f"/{verb} {environment}")
-    return paragraphs([f"{marker}\n### 📋 Dry run · {where}\nNothing was changed.", listed, f"**Next:** {do}"])
 
 
 def unlocked_comment(environment: str, hold: Lock | None, *, marker: str) -> str:

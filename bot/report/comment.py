@@ -75,6 +75,7 @@ def _running(report: ReleaseReport) -> list[str]:
     return [
         prose(report.sentence),
         steps_table(report),
+        _notes(report),
         checks_table(report.steps),
         _progress(report),
         _behind(report),
@@ -86,7 +87,9 @@ def _running(report: ReleaseReport) -> list[str]:
 def _released(report: ReleaseReport) -> list[str]:
     return [
         prose(report.sentence),
+        _warnings(report),
         checks_table(report.steps),
+        _notes(report),
         _not_undone(report),
         _on_hold(report),
         _behind(report),
@@ -156,6 +159,18 @@ def _behind(report: ReleaseReport) -> str:
 
 def _not_undone(report: ReleaseReport) -> str:
     return f"**Not undone:** {', '.join(prose(item, 200) for item in report.not_undone)}." if report.not_undone else ""
+
+
+def _warnings(report: ReleaseReport) -> str:
+    """Return the box of what wants a look although the release is live."""
+    if not report.warnings:
+        return ""
+    back = f"To go back: {code(f'/rollback {report.environment}')}"
+    return "\n".join(["> [!WARNING]", *(f"> {prose(warning)}" for warning in report.warnings), f"> {back}"])
+
+
+def _notes(report: ReleaseReport) -> str:
+    return "\n".join(f"- Left out: {prose(note, 200)}" for note in report.notes)
 
 
 def _on_hold(report: ReleaseReport) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 from urllib.parse import urlsplit
 
+from bot.core.facts import Comparison
 from bot.core.outcome import Reason, ReleaseReport, StepResult
 from bot.report.markdown import cell, code, link
 from bot.report.words import count, duration, listing, short
@@ -137,6 +138,25 @@ def _verified(report: ReleaseReport) -> str:
     return f"verified {sum(check.passed for check in checks)}/{len(checks)}"
 
 
+def difference(previous_sha: str, sha: str, comparison: Comparison | None) -> str:
+    """Return how a commit compares with what serves, in a plan: ``5 commits ahead of a81d0be``."""
+    if not previous_sha:
+        return "Nothing that was released from here serves."
+    if previous_sha == sha:
+        return "The same commit as serves now."
+    if comparison is None:
+        return f"{code(short(previous_sha))} serves now."
+    return f"{_sides(comparison, comparison.url)} {code(short(previous_sha))}, which serves now."
+
+
+def _sides(comparison: Comparison, url: str) -> str:
+    """Return the commits on each side, with the word that leads on to the other commit."""
+    ahead, behind = comparison.ahead_by, comparison.behind_by
+    sides = [f"{count(number, 'commit')} {side}" for number, side in ((ahead, "ahead"), (behind, "behind")) if number]
+    of = " of" if ahead and not behind else "" if behind else " from"
+    return f"{link(listing(sides), url) or 'no commits apart'}{of}"
+
+
 def _difference(report: ReleaseReport) -> str:
     """Return how the release compares with what served before."""
     if first_release(report):
@@ -150,10 +170,7 @@ def _difference(report: ReleaseReport) -> str:
     if report.state == "released" or report.comparison is None:
         was = f"{'was' if report.state == 'released' else 'served before:'} {previous}"
         return f"{was} ({link('diff', url)})" if url else was
-    ahead, behind = report.comparison.ahead_by, report.comparison.behind_by
-    sides = [f"{count(number, 'commit')} {side}" for number, side in ((ahead, "ahead"), (behind, "behind")) if number]
-    of = " of" if ahead and not behind else "" if behind else " from"
-    return f"{link(listing(sides), url) or 'no commits apart'}{of} {previous}"
+    return f"{_sides(report.comparison, url)} {previous}"
 
 
 def _origin(report: ReleaseReport) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from bot.core.checks import CheckResult
+from bot.core.facts import Comparison
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
 from bot.report.markdown import address, cell, code, code_link, details, fence, link, prose, row, tail
 from bot.report.words import clock, count, duration, listing, short
@@ -133,14 +134,19 @@ def _errors(report: ReleaseReport) -> dict[str, list[StepResult]]:
 
 def commits(report: ReleaseReport) -> str:
     """Return the folded list of commits that are new, newest first, ``""`` when it is not known or empty."""
-    if report.comparison is None or not report.comparison.commits:
+    return commit_list(report.comparison)
+
+
+def commit_list(comparison: Comparison | None) -> str:
+    """Return the folded list of a comparison's commits, newest first."""
+    if comparison is None or not comparison.commits:
         return ""
-    newest = list(reversed(report.comparison.commits))[:_COMMITS]
+    newest = list(reversed(comparison.commits))[:_COMMITS]
     lines = [f"- {code_link(short(one.sha), one.url)} {cell(one.subject, 120)}{_by(one.author)}" for one in newest]
-    more = max(report.comparison.ahead_by, len(report.comparison.commits)) - len(newest)
+    more = max(comparison.ahead_by, len(comparison.commits)) - len(newest)
     if more > 0:
         lines.append(f"- and {count(more, 'earlier commit')}")
-    return details(f"{count(report.comparison.ahead_by, 'commit')} in this release", "\n".join(lines))
+    return details(f"{count(comparison.ahead_by, 'commit')} in this release", "\n".join(lines))
 
 
 def gantt(report: ReleaseReport) -> str:

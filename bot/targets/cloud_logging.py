@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from bot.targets.google_errors import read
 _LINES = 40
 _LAG = 3.0  # seconds that are waited for lines to arrive
 _POLL = 0.5
+_PAGE = 1000  # entries of one call (logging.v2 entries.list: "maximum of 1000")
+MOST = 5000  # entries that are counted
 _WIDTH = 500  # characters of a line that are kept
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _EXCEPTION = re.compile(r"\w+(\.\w+)*(Error|Exception)(: |$)")
@@ -63,6 +66,29 @@ def diagnose(google: Google, filter_: str) -> Diagnosis:
     except SlipwayError:
         lines = []
     return Diagnosis(error=first_error(lines), tail=tuple(line.text for line in lines), link=link)
+
+
+def count_errors(
+    google: Google, service: str, region: str, revisions: Collection[str], *, since: float, until: float
+) -> int:
+    """Count the entries of severity ERROR and above that revisions logged between two times (Unix time).
+
+    At most :data:`MOST`: whoever compares counts needs no more. Raises UpstreamError (or a subclass).
+    """
+    if not revisions or until <= since:
+        return 0
+    names = " OR ".join(f'"{revision}"' for revision in sorted(revisions))
+    start, end = (datetime.fromtimestamp(seconds, UTC).isoformat() for seconds in (since, until))
+    filter_ = (
+        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
+        f' AND resource.labels.location="{region}" AND resource.labels.revision_name=({names}) AND severity>=ERROR'
+        f' AND timestamp>="{start}" AND timestamp<"{end}"'
+    )
+
+    def call() -> int:
+        return sum(1 for _ in islice(google.logging.list_entries(filter_=filter_, page_size=_PAGE), MOST))
+
+    return read("count the errors in the log", call)
 
 
 def first_error(lines: Sequence[Line]) -> str:

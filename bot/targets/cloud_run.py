@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from google.cloud import run_v2
@@ -16,7 +16,7 @@ from google.cloud import run_v2
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
 from bot.errors import NotFoundError, SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
@@ -28,6 +28,8 @@ from bot.targets.run_template import revision_name
 from bot.targets.run_traffic import shares
 
 if TYPE_CHECKING:
+    from bot.core.canary import Observed
+    from bot.core.changes import Preview
     from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
@@ -87,6 +89,24 @@ class CloudRun:
         """Ask for the newest version of each secret, or of each that a release pins."""
         wanted = secret_versions.pinned_names(self._spec) if pinned else secret_versions.names(self._spec)
         return secret_versions.newest(self._google, wanted) if wanted else {}
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        """Return what requests got, by revision, as Cloud Monitoring shows it."""
+        from bot.targets import cloud_monitoring  # noqa: PLC0415 - few releases compare versions
+
+        spec = self._spec.service(service)
+        return cloud_monitoring.traffic(self._google, spec.name, spec.region, since=since, until=until)
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        """Count what some revisions logged as errors."""
+        spec = self._spec.service(service)
+        return cloud_logging.count_errors(self._google, spec.name, spec.region, revisions, since=since, until=until)
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        """Say what a release would change."""
+        from bot.targets import run_preview  # noqa: PLC0415 - only a dry run shows them
+
+        return run_preview.preview(self._services, self._jobs, self._builds, jobs, known)
 
     def observe(self, step: Applied, known: Known) -> Observation:
         """Ask how far a step is."""
@@ -158,20 +178,26 @@ class CloudRun:
             query = ""
         return cloud_logging.diagnose(self._google, query) if query else Diagnosis()
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
-        """Return the URL to probe: the tag's before traffic, the service's own after."""
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
+        """Return the URL to probe: the tag's before traffic, the service's own after.
+
+        The baseline is asked at a tag of its own where it has one (the one it was released under, mostly).
+        """
         place = (service, phase, known.release.key)
         if not self._addresses.get(place):  # an address does not change once it is there
             self._addresses[place] = self._address(service, phase, known)
         return self._addresses[place]
 
-    def _address(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+    def _address(self, service: str, phase: Phase, known: Known) -> str:
         found = self._services.get(service)
         if found is None:
             return ""
         self._addresses[service, "live", known.release.key] = found.uri.rstrip("/")
         if phase == "live":
             return found.uri.rstrip("/")
+        if phase == "baseline":
+            former = known.start.service(service).revision
+            return next((s.url for s in shares(found) if s.revision == former and s.url), found.uri.rstrip("/"))
         name = revision_name(self._spec.service(service).name, known.release)
         urls = (s.url for s in shares(found) if s.tag == known.release.tag and s.revision == name)
         return next(urls, "")

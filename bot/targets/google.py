@@ -39,6 +39,7 @@ class Endpoints:
     storage: str
     artifactregistry: str
     logging: str
+    monitoring: str
     sts: str
     iamcredentials: str
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Literal, assert_never
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, assert_never
 
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.spec import HerokuSpec
-from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Running, Source, Traits
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
+from bot.core.words import short
 from bot.errors import NotFoundError, SlipwayError, UpstreamError
 from bot.targets import heroku_logs
 from bot.targets.heroku_api import Platform
 from bot.targets.heroku_build import Builds
 from bot.targets.heroku_model import SERVICE, App, Marks, Release, Slug
 from bot.targets.heroku_releases import Releases, both, current_of
+
+if TYPE_CHECKING:
+    from bot.core.canary import Observed
+    from bot.core.changes import Preview
 
 
 def connect(
@@ -66,6 +71,24 @@ class HerokuApp:
         """Return ``{}``: config vars belong to a release already."""
         return {}
 
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:  # noqa: ARG002
+        """Return ``{}``: one release at a time has all requests."""
+        return {}
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:  # noqa: ARG002
+        """Return 0: a log of Heroku's does not tell releases apart."""
+        return 0
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:  # noqa: ARG002
+        """Say which commit takes the place of which, and how many dynos are restarted."""
+        from bot.core.changes import Change, Preview  # noqa: PLC0415 - only a dry run shows them
+
+        state = self.serving().service(SERVICE)
+        serves = state.labels.get(state.revision, {}).get("slipway-sha", "")
+        before = f"{state.revision} ({short(serves)})" if serves else state.revision
+        change = Change(where=SERVICE, what="release", before=before, after=f"a build of {short(known.release.sha)}")
+        return Preview(changes=(change,))
+
     def observe(self, step: Applied, known: Known) -> Observation:
         """Ask how far a step is."""
         match step:
@@ -113,9 +136,9 @@ class HerokuApp:
         except SlipwayError:
             return Diagnosis()
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:  # noqa: ARG002
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:  # noqa: ARG002
         """Return the app's URL. There is no candidate beside it."""
-        return _url(self._app()) if phase == "live" else ""
+        return "" if phase == "candidate" else _url(self._app())
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:  # noqa: ARG002
         """Return ``{}``: the router lets everybody in."""

@@ -62,6 +62,10 @@ class Jobs:
                 lambda: client.cancel_execution(name=handle, retry=None, timeout=self._google.timeout),
             )
 
+    def get(self, key: str) -> run_v2.Job | None:
+        """Return a job, None if there is none."""
+        return self._job(self._name(key))
+
     def _name(self, key: str) -> str:
         return f"{self._google.location}/jobs/{self._spec.job(key).name}"
 

@@ -76,7 +76,7 @@ def service_template(
     template = run_v2.RevisionTemplate(live) if live is not None else run_v2.RevisionTemplate()
     template.revision = name  # gcloud leaves its own name there, and a name is good for one revision only
     template.labels = {**template.labels, **config.labels, **release_labels(release)}
-    container = _main_container(template.containers)
+    container = main_container(template.containers)
     if container is None:
         template.containers = [run_v2.Container()]
         container = template.containers[0]
@@ -126,7 +126,7 @@ def script(config: JobConfig) -> str:
     return " && ".join([*start, *(f"{config.run_with} {command}".strip() for command in config.run or ())])
 
 
-def _main_container(containers: Iterable[run_v2.Container]) -> run_v2.Container | None:
+def main_container(containers: Iterable[run_v2.Container]) -> run_v2.Container | None:
     """Return the container that takes requests: the one with a port; a lone container needs none."""
     found = list(containers)
     return next((container for container in found if container.ports), found[0] if found else None)

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.core.config import Auth, BuildConfig, JobConfig, Probe, Probes, Scale, ServiceConfig
-from bot.core.plan import Restore, Rollout, RunJob, Shift, Step
+from bot.core.plan import Applied, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Artifact, Serving
 from bot.core.spec import CloudRunSpec, JobSpec, ServiceSpec
 from bot.core.target import Absent, Broken, Done, Known, Observation, ReleaseId, Running
@@ -155,7 +155,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     assert not [f"{name}: {call}" for name, service in cloud.services.items() for call in service.unknown]
 
 
-def reach(target: CloudRun, step: Step, known: Known) -> tuple[Observation, Known]:
+def reach(target: CloudRun, step: Applied, known: Known) -> tuple[Observation, Known]:
     """Bring a step to its end as the engine does: observe, apply if absent, poll."""
     pause = threading.Event()
     for _ in range(400):
@@ -295,7 +295,7 @@ def test_a_first_release_that_fails_leaves_nothing_open(world: World) -> None:
         (r"PATCH .*services", WEB),
     ],
 )
-def test_a_lost_reply_is_found_by_observing(world: World, route: str, step: Step) -> None:
+def test_a_lost_reply_is_found_by_observing(world: World, route: str, step: Applied) -> None:
     target = world.connect()
     first = world.known(1, "one", target.serving())
     if route.startswith("PATCH"):

@@ -25,6 +25,7 @@ from bot.core.resolve import Environment
 from bot.core.serving import Serving, serving_from_json, serving_to_json
 from bot.core.spec import HerokuSpec
 from bot.core.target import Done, Known, ReleaseId, Running
+from bot.core.units import Region, Unit
 from bot.engine.clock import RealClock
 from bot.engine.execution import Ended, Execution
 from bot.engine.probe import HttpProber
@@ -82,7 +83,7 @@ class World:
             spec=self.spec,
             gates=Gates(),
             production=False,
-            live_checks=(serving, health),
+            regions=(Region(name="", primary=True, units=(Unit(key="app"),), live_checks=(serving, health)),),
             build_timeout=60.0,
             rollout_timeout=60.0,
         )

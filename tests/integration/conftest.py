@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from bot.app import Context, handle
+from bot.core.canary import Observed
+from bot.core.changes import Change, Preview
 from bot.core.events import CommentEvent, DispatchEvent, Event, PushEvent
 from bot.core.facts import (
     CheckState,
@@ -44,6 +46,7 @@ from bot.core.target import (
     Exposure,
     Known,
     Observation,
+    Phase,
     Running,
     Target,
     Traits,
@@ -366,10 +369,41 @@ class FakeTarget:
         self.executions: list[str] = []
         self.cancelled: list[str] = []
         self.secrets: dict[str, str] = {}
+        self.requests: dict[str, dict[str, Observed]] = {}
+        self.errors = 0
+        self.measure: Callable[[str, float, float], Mapping[str, Observed]] | None = None
 
     def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
         self._log("newest_secrets", pinned)
         return dict(self.secrets)
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        self._log("traffic", service)
+        staging = [share for share in self.live[service].traffic if share.percent not in {0, 100}]
+        if not staging:  # before a release: its rate is asked for
+            return self.requests.get(service, {})
+        if self.measure is not None:
+            return self.measure(service, since, until)
+        return {share.revision: Observed(requests=100 * share.percent, errors=0) for share in staging}
+
+    def candidate_of(self, service: str) -> str:
+        """The revision with the smallest share."""
+        return min(self.live[service].traffic, key=lambda share: share.percent).revision
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        self._log("error_lines", service)
+        return self.errors if set(revisions) & set(self.revisions) else 0
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        self._log("preview", *jobs)
+        artifact = self.images.get(known.release.sha)
+        changes = tuple(
+            Change(
+                where=name, what="image", before=state.digest, after=artifact.digest if artifact else "will be built"
+            )
+            for name, state in self.live.items()
+        )
+        return Preview(artifact=artifact, changes=changes, pins=dict(self.secrets))
 
     def serving(self) -> Serving:
         self._log("serving")
@@ -407,8 +441,8 @@ class FakeTarget:
                 name = self._revision(step.service, known)
                 return Done(handle=f"projects/p/{name}") if name in self.revisions else None
             case Shift():
-                wanted = {self._revision(service, known) for service in step.services}
-                return Done() if {self.live[service].revision for service in step.services} == wanted else None
+                shifted = all(self._share(service, known) == step.percent for service in step.services)
+                return Done() if shifted else None
             case Restore():
                 now = {state.service: state.revision for state in self.live.values()}
                 back = all(now[state.service] == state.revision for state in step.to.services)
@@ -435,7 +469,8 @@ class FakeTarget:
                     self.digests[revision] = known.artifact.digest
                 case Shift():
                     for service in step.services:
-                        self.live[service] = self._state(service, self._revision(service, known))
+                        before = known.start.service(service).revision if step.percent < 100 else ""
+                        self.live[service] = self._state(service, self._revision(service, known), before, step.percent)
                 case Restore():
                     for state in step.to.services:
                         self.live[state.service] = state
@@ -444,14 +479,19 @@ class FakeTarget:
     def _revision(self, service: str, known: Known) -> str:
         return f"shop-{service}-{known.release.sha[:7]}-{known.release.key}"
 
-    def _state(self, service: str, revision: str) -> ServiceState:
-        key, sha = self.revisions[revision]
+    def _share(self, service: str, known: Known) -> int:
+        own = self._revision(service, known)
+        return sum(share.percent for share in self.live[service].traffic if share.revision == own)
+
+    def _state(self, service: str, revision: str, before: str = "", percent: int = 100) -> ServiceState:
+        shares = {revision: percent, before: 100 - percent} if before else {revision: 100}
+        made = {name: self.revisions[name] for name in shares}
         return ServiceState(
             service=service,
             url=f"https://{service}.{self.zone}",
-            traffic=(TrafficShare(revision=revision, percent=100),),
-            digests={revision: self.digests[revision]},
-            labels={revision: {"slipway-release": key, "slipway-sha": sha}},
+            traffic=tuple(TrafficShare(revision=name, percent=share) for name, share in shares.items()),
+            digests={name: self.digests[name] for name in made},
+            labels={name: {"slipway-release": key, "slipway-sha": sha} for name, (key, sha) in made.items()},
         )
 
     def cancel(self, step: Applied, known: Known) -> None:
@@ -462,7 +502,7 @@ class FakeTarget:
         self._log("diagnose", step.id)
         return Diagnosis(error=f"first error of {step.id}", tail=("line one", "line two"))
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
         self._log("endpoint", service, phase)
         if phase == "candidate":
             return f"https://{self._revision(service, known)}.{self.zone}"

@@ -139,3 +139,29 @@ def test_an_answer_that_is_too_long_goes_on_in_the_summary(world: Any) -> None:
     world.say("/status")
     assert len(world.shown) <= 65_536
     assert len("".join(world.summary)) > 10_000
+
+
+def test_status_shows_a_hold_and_who_has_put_it(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    world.say('/rollback staging --reason="slow"', author="max")
+    world.say("/status staging")
+    assert "max has put automatic releases on hold at" in world.shown
+    assert "(slow): `/unlock staging` lets pushes release again" in world.shown
+
+
+def test_status_shows_secrets_that_are_newer_than_what_serves(world: Any) -> None:
+    world.released(6)
+    web = world.target.live["web"]
+    world.target.live["web"] = replace(web, secrets={"key": "3", "same": "1", "floats": "latest"})
+    world.target.secrets = {"projects/p/secrets/key": "5", "same": "1", "floats": "2"}
+    world.say("/status staging")
+    assert "the secret `key` serves in version 3, the newest is 5" in world.shown
+    assert "`same`" not in world.shown
+    assert "`floats`" not in world.shown
+
+
+def test_status_needs_no_sight_of_secrets(world: Any) -> None:
+    world.released(6)
+    world.log.fail("newest_secrets")
+    answered(world, world.say("/status staging"), Reason.STATUS_SHOWN)

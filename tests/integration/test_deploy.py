@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bot.core.canary import Observed
 from bot.core.facts import CheckState
 from bot.core.outcome import Decision, Reason
+from bot.core.serving import ServiceState
+from bot.errors import UpstreamError
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
 
@@ -198,15 +202,129 @@ def test_a_release_job_of_a_push_takes_its_own_environment(world: Any, name: str
 
 
 # -- dry runs ---------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("phase", ["all", "command"])
-def test_a_dry_run_shows_the_plan_and_changes_nothing(world: Any, phase: str) -> None:
-    outcome = world.say("/deploy staging --dry-run", phase=phase)
+def test_a_dry_run_shows_the_plan_and_changes_nothing(world: Any) -> None:
+    outcome = world.say("/deploy staging --dry-run")
     assert (outcome.decision, outcome.reason) == (Decision.ANSWERED, Reason.PLAN_SHOWN)
     assert world.mutations() == []
     assert world.github.kept == []
     assert not world.log.named("take_lock")
     assert "Run migrate" in world.shown
     assert "Shift 100 % of the traffic" in world.shown
+    assert "will be built" in world.shown
+    assert world.log.named("preview") == [("migrate",)]
+
+
+def test_a_dry_run_wants_the_cloud_so_the_command_job_lets_it_through(world: Any) -> None:
+    outcome = world.say("/deploy staging --dry-run", phase="command")
+    assert (outcome.decision, outcome.reason) == (Decision.RELEASE, Reason.READY)
+    assert not world.log.named("preview")
+
+
+def plan_of(world: Any) -> str:
+    """The plan's name in the comment that was written last."""
+    match = re.search(r"--plan=([0-9a-f]{8})`", world.shown)
+    assert match is not None
+    return match[1]
+
+
+def test_the_plan_that_was_shown_is_run(world: Any) -> None:
+    world.say("/deploy staging --dry-run")
+    name = plan_of(world)
+    assert f"`/deploy staging @0000007 --plan={name}`" in world.shown
+    outcome = world.say(f"/deploy staging @0000007 --plan={name}")
+    assert outcome.reason is Reason.RELEASED
+
+
+def test_a_plan_that_has_changed_is_not_run(world: Any) -> None:
+    world.say("/deploy staging --dry-run")
+    name = plan_of(world)
+    world.target.secrets["key"] = "2"  # a secret has a new version since
+    outcome = world.say(f"/deploy staging @0000007 --plan={name}")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.PLAN_CHANGED)
+    assert world.mutations() == []
+    assert world.github.locks == {}
+    assert f"no longer `{name}`" in world.shown
+
+
+def test_secrets_are_pinned_when_a_release_is_recorded(world: Any) -> None:
+    world.target.secrets = {"key": "3"}
+    world.say("/deploy staging")
+    assert world.github.kept[-1].payload["pins"] == {"key": "3"}
+    assert world.log.named("newest_secrets") == [(True,)]
+
+
+def test_a_secret_that_cannot_be_pinned_stops_a_release_before_anything_is_changed(world: Any) -> None:
+    world.log.fail("newest_secrets")
+    with pytest.raises(UpstreamError):
+        world.say("/deploy staging")
+    assert (world.mutations(), world.github.kept, world.github.locks) == ([], [], {})
+
+
+# -- stages ---------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def staged(world: Any) -> Any:
+    """A world in which web gets its traffic in stages, and something serves."""
+    path = ".github/slipway.yml", "main"
+    canary = "strategy: {type: canary, stages: [10], stage_time: 5m, deadline: 20m, metrics: [errors]}"
+    world.github.files[path] = world.github.files[path].replace(
+        "web: {public: true}", f"web: {{public: true, {canary}}}"
+    )
+    world.target.requests = {"web": {"shop-web-before": Observed(requests=360_000, errors=360)}}
+    world.released(6)
+    return world
+
+
+def test_a_first_release_has_nothing_to_be_compared_with(staged: Any) -> None:
+    staged.github.files[".github/slipway.yml", "main"] += "  fresh: {target: gcp}\n"
+    for name in staged.target.live:
+        staged.target.live[name] = ServiceState(service=name, exists=False)
+    assert staged.say("/deploy fresh").reason is Reason.RELEASED
+    assert ("apply", "shift") in staged.mutations()
+    assert ("apply", "shift-10") not in staged.mutations()
+
+
+def test_stages_pass_one_after_the_other(staged: Any) -> None:
+    staged.pull(7)
+    assert staged.say("/deploy staging").reason is Reason.RELEASED
+    assert ("apply", "shift-10") in staged.mutations()
+    assert staged.target.serves() == {SEVEN}
+    assert "Compare web at 10 %" in staged.shown
+
+
+def test_a_candidate_that_is_worse_is_taken_back(staged: Any) -> None:
+    before = staged.target.live["web"].revision
+
+    def worse(service: str, since: float, until: float) -> Any:
+        del service, since, until
+        candidate = staged.target.candidate_of("web")
+        return {before: Observed(requests=9_000, errors=9), candidate: Observed(requests=1_000, errors=90)}
+
+    staged.target.measure = worse
+    staged.pull(7)
+    outcome = staged.say("/deploy staging")
+    assert (outcome.decision, outcome.reason) == (Decision.FAILED, Reason.CANARY_FAILED)
+    assert staged.target.serves() == {"0000006" + "0" * 33}
+    assert "errors 9 % against 0.1 %" in staged.shown
+
+
+def test_a_stage_without_requests_is_refused_before_anything_is_changed(staged: Any) -> None:
+    staged.target.requests = {}
+    staged.pull(7)
+    done = len(staged.mutations())
+    outcome = staged.say("/deploy staging")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.TOO_LITTLE_TRAFFIC)
+    assert "web at 10 %: it takes no requests" in staged.shown
+    assert len(staged.mutations()) == done
+
+
+def test_a_stage_without_requests_is_left_out_where_that_is_wanted(staged: Any) -> None:
+    path = ".github/slipway.yml", "main"
+    text = staged.github.files[path]
+    staged.github.files[path] = text.replace("deadline: 20m", "deadline: 20m, too_little_traffic: skip")
+    staged.target.requests = {}
+    staged.pull(7)
+    assert staged.say("/deploy staging").reason is Reason.RELEASED
+    assert "Left out: web at 10 %: it takes no requests" in staged.shown
 
 
 def test_a_dry_run_of_a_rollback_says_to_what(world: Any) -> None:

@@ -215,7 +215,7 @@ def test_a_dry_run_says_where_the_image_comes_from(shop: Any) -> None:
     outcome = shop.say("/promote production --dry-run", author="ada")
     assert outcome.reason is Reason.PLAN_SHOWN
     assert "Take the image of staging" in shop.shown
-    assert "`/promote production`" in shop.shown
+    assert "`/promote production @0000007 --plan=" in shop.shown
     assert not shop.log.named("create_deployment")
 
 

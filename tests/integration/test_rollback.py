@@ -26,6 +26,80 @@ def test_what_served_before_serves_again(world: Any) -> None:
     assert world.github.states() == ["inactive", "inactive", "success"]
 
 
+def test_a_rollback_puts_pushes_on_hold_until_somebody_unlocks(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    world.say('/rollback staging --reason="checkout is slow"', author="max")
+    assert "**On hold:**" in world.shown
+    hold = world.github.holds["staging"].record
+    assert (hold.actor, hold.reason, hold.sticky) == ("max", "checkout is slow", True)
+    outcome = world.handle(world.push())
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.ON_HOLD, 0)
+    assert "checkout is slow" in outcome.message
+    assert world.target.serves() == {sha(6)}
+    assert world.say("/unlock staging").reason is Reason.UNLOCKED
+    assert "that max left at" in world.shown
+    assert world.handle(world.push()).reason is Reason.RELEASED
+
+
+def test_people_may_release_in_spite_of_a_hold(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    world.say("/rollback staging", author="max")
+    world.pull(8)
+    assert world.say("/deploy staging", number=8).reason is Reason.RELEASED
+    assert "staging" in world.github.holds
+
+
+def test_unlocking_what_is_not_on_hold_is_said(world: Any) -> None:
+    outcome = world.say("/unlock staging")
+    assert (outcome.decision, outcome.reason) == (Decision.ANSWERED, Reason.UNLOCKED)
+    assert "was not on hold" in world.shown
+
+
+def test_a_hold_that_cannot_be_put_is_told(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    world.log.fail("put_hold")
+    outcome = world.say("/rollback staging", author="max")
+    assert outcome.reason is Reason.ROLLED_BACK
+    assert "could not be put on hold" in outcome.message
+
+
+@pytest.mark.parametrize("by", ["sha", "number", "revision"])
+def test_a_release_that_is_named_comes_back(world: Any, by: str) -> None:
+    world.released(5)
+    number, revision = world.github.kept[0].id, world.target.live["worker"].revision
+    world.released(6)
+    world.released(7)
+    name = {"sha": "0000005", "number": number, "revision": revision}[by]
+    outcome = world.say(f"/rollback staging --to={name}", author="max")
+    assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(5))
+    assert world.target.serves() == {sha(5)}
+    assert world.github.kept[-1].payload["goal"] == number
+
+
+def test_a_dry_run_of_a_named_rollback_can_be_run_as_shown(world: Any) -> None:
+    for number in (5, 6, 7):
+        world.released(number)
+    world.say("/rollback staging --to=0000005 --dry-run", author="max")
+    assert "`/rollback staging --to=0000005 --plan=" in world.shown
+    assert "shop-web-0000005" in world.shown
+    name = world.shown.partition("--plan=")[2][:8]
+    assert world.say(f"/rollback staging --to=0000005 --plan={name}", author="max").reason is Reason.ROLLED_BACK
+
+
+def test_a_release_that_was_never_verified_does_not_come_back(world: Any) -> None:
+    world.released(5)
+    world.target.sick.add(sha(6))
+    world.pull(6)
+    world.say("/deploy staging", number=6)
+    world.released(7)
+    outcome = world.say("/rollback staging --to=0000006", author="max")
+    assert outcome.reason is Reason.NOTHING_TO_ROLL_BACK_TO
+    assert "was never verified" in world.shown
+
+
 def test_a_second_rollback_goes_one_further_back(world: Any) -> None:
     for number in (5, 6, 7):
         world.released(number)

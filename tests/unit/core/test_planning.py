@@ -8,10 +8,11 @@ import pytest
 from bot.core.checks import HttpCheck, JobCheck, ServingCheck
 from bot.core.config import Canary, Watch
 from bot.core.plan import Analysis, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
-from bot.core.planning import plan_release, plan_rollback, title
+from bot.core.planning import plan_release, plan_rollback
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact, ServiceState, Serving
 from bot.core.target import Known, ReleaseId, Traits
+from bot.core.titles import title
 
 CLOUD_RUN = Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
 HEROKU = Traits(kind="heroku", separate_build=False, traffic_split=False, jobs=False)

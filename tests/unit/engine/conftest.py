@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
+from bot.core.canary import Observed
+from bot.core.changes import Preview
 from bot.core.plan import Applied
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.target import (
@@ -18,6 +20,7 @@ from bot.core.target import (
     Exposure,
     Known,
     Observation,
+    Phase,
     ReleaseId,
     Running,
     Target,
@@ -85,6 +88,9 @@ class ScriptedTarget:
     exposures: dict[str, Exposure] = field(default_factory=dict)
     cancelling: Exception | None = None
     tokens: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[Mapping[str, Observed] | Exception] = field(default_factory=lambda: [{}])
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    asked: list[tuple[float, float]] = field(default_factory=list)
     _mutex: Any = field(default_factory=threading.RLock)
 
     def _call(self, verb: str, name: str, known: Known | None = None) -> None:
@@ -98,6 +104,25 @@ class ScriptedTarget:
 
     def count(self, verb: str, name: str) -> int:
         return self.calls.count((verb, name))
+
+    def traffic(self, service: str, since: float, until: float) -> Mapping[str, Observed]:
+        self._call("traffic", service)
+        self.asked.append((since, until))
+        with self._mutex:
+            seen = self.requests.pop(0) if len(self.requests) > 1 else self.requests[0]
+        if isinstance(seen, Exception):
+            raise seen
+        return seen
+
+    def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
+        self._call("error_lines", f"{service} {','.join(revisions)}")
+        self.asked.append((since, until))
+        with self._mutex:
+            lines = self.lines.get(",".join(revisions), [0])
+            return lines.pop(0) if len(lines) > 1 else lines[0]
+
+    def preview(self, jobs: Collection[str], known: Known) -> Preview:
+        raise AssertionError("a running plan is not previewed")
 
     def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
         self._call("newest_secrets", str(pinned))
@@ -147,7 +172,7 @@ class ScriptedTarget:
             raise found
         return found
 
-    def endpoint(self, service: str, phase: Literal["candidate", "live"], known: Known) -> str:
+    def endpoint(self, service: str, phase: Phase, known: Known) -> str:
         self._call("endpoint", f"{service} {phase}")
         return self.endpoints.get(service, f"https://{service}-{phase}.test")
 

@@ -89,7 +89,10 @@ STATUSES = (
         services=(SERVICES[0], ServiceLine(service="worker", now="worker-old-1", now_percent=90, healthy=False)),
         lock='lee, until 16:00 UTC, "demo"',
         history=("success", "weird"),
-        note="The bot did not make the revision `worker-old-1`.",
+        notes=(
+            "The bot did not make the revision `worker-old-1`.",
+            "the secret `key` serves in version 3, the newest is 5",
+        ),
     ),
     EnvironmentStatus(environment="preview", asked=True),
     EnvironmentStatus(environment="heroku", sha="b" * 40, state="failure", since=NOW - 60),

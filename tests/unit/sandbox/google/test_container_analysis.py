@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,11 +50,13 @@ class Bench:
         self.archive = data.getvalue()
         self.generation = self.cloud.storage.put("acme-source", "a.tgz", self.archive)["generation"]
 
-    def build(self, *names: str, images: bool = True, **options: Any) -> Any:
+    def build(self, *names: str, images: bool = True, source: Any = None, **options: Any) -> Any:
+        """Return a build of the archive, or of another source, as it ended."""
+        archive = {"bucket": "acme-source", "object_": "a.tgz", "generation": self.generation}
         tags = [argument for name in names for argument in ("-t", name)]
         push = [] if images else [["push", name] for name in names]
         build = cloudbuild_v1.Build(
-            source={"storage_source": {"bucket": "acme-source", "object_": "a.tgz", "generation": self.generation}},
+            source=source or {"storage_source": archive},
             steps=[
                 {"name": "gcr.io/cloud-builders/docker", "args": args} for args in [["build", *tags, "."], *push]
             ],
@@ -150,6 +153,25 @@ def test_slsa_v1_comes_beside_it(bench: Bench) -> None:
     }  # fmt: skip
     assert run["builder"]["id"] == "https://cloudbuild.googleapis.com/GoogleHostedWorker"
     assert run["metadata"]["invocationId"] == f"https://cloudbuild.googleapis.com/v1/{build.name}"
+
+
+def test_a_commit_is_a_material(bench: Bench, tmp_path: Path) -> None:
+    source, bare = tmp_path / "source", tmp_path / "shop.git"
+    source.mkdir()
+    (source / "Dockerfile").write_text("FROM scratch\nCOPY . .\nCMD ['x']\n")
+    who = ["-c", "user.name=Sam", "-c", "user.email=sam@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "Begin"]):
+        subprocess.run(["git", *command], cwd=source, check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(bare)], check=True)
+    sha = subprocess.run(["git", "rev-parse", "HEAD"], cwd=source, check=True, capture_output=True, text=True).stdout
+    url = "https://github.com/acme/shop"
+    bench.cloud.build.register_repository(url, bare)
+    git = {"git_source": {"url": url, "revision": sha.strip()}}
+    build = bench.build(f"{REPOSITORY}:one", source=git, requested_verify_option=VERIFIED)
+    assert build.status == SUCCESS, build.status_detail
+    (found,) = bench.occurrences(build.results.images[0].digest)
+    materials = found["build"]["intotoStatement"]["slsaProvenance"]["materials"]
+    assert materials == [{"uri": f"git+{url}", "digest": {"sha1": sha.strip()}}]
 
 
 def test_no_provenance_without_asking_nor_for_what_a_step_pushed(bench: Bench) -> None:

@@ -31,6 +31,8 @@ APIS = {
     "logging": "logging.v2",
     "sts": "sts.v1",
     "iamcredentials": "iamcredentials.v1",
+    "monitoring": "monitoring.v3",
+    "secretmanager": "secretmanager.v1",
 }
 BASE = "http://127.0.0.1:1"
 SHA = "0123456789abcdef0123456789abcdef01234567"
