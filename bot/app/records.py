@@ -17,7 +17,9 @@ from bot.report.answers import interrupted_comment
 from bot.report.comment import marker
 
 
-def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str]) -> Deployment:
+def record(
+    context: Context, case: Case, comment_id: int, pins: Mapping[str, str], sources: Mapping[str, str]
+) -> Deployment:
     """Write the record before the first mutation."""
     request, run, build = case.request, context.settings.run, case.build
     promoted = build.promoted if build is not None else None
@@ -35,6 +37,7 @@ def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str
         before=case.before,
         before_sha=case.previous_sha,
         pins=pins,
+        sources=sources,
         goal=case.goal.deployment.id if case.goal else 0,
         image=_image(case, promoted),
         promoted=promoted,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import endings, previewing, records
+from bot.app import endings, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
@@ -117,7 +117,7 @@ def _holding(
             case = _decide(context, facts, request, connected, history, environment_at)
             if isinstance(case, Refusal):
                 return _refused(context, request, case, reporter, comment)
-            changed = previewing.changed(case)
+            changed = previewing.changed(context, case)
             if changed is not None:
                 return _refused(context, request, changed, reporter, comment, sha=case.sha)
             return _recorded(context, case, reporter, comment)
@@ -217,12 +217,12 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
 
 def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[int]) -> Outcome:
     """Write the record, read the head once more, and run the plan."""
-    comparison, pins = _compare(context, case), _pins(context, case)
+    comparison, pins, others = _compare(context, case), _pins(context, case), sources.resolve(context, case)
     head = context.gatherer.ask(_head_moved, context, case)
     comment_id = comment.result()
     reporter.update(_decided(context, case, reporter.started))
-    resolved = pins.result()
-    deployment = case.resumed.deployment if case.resumed else records.record(context, case, comment_id, resolved)
+    resolved, shas = pins.result(), others.result()
+    deployment = case.resumed.deployment if case.resumed else records.record(context, case, comment_id, resolved, shas)
     try:
         moved = head.result()
     except SlipwayError:
@@ -232,7 +232,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         records.abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
-    reporter.learn(deployment_id=deployment.id, comparison=comparison)
+    reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
     known = Known(
         release=ReleaseId(
             deployment_id=deployment.id,
@@ -245,6 +245,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         found=case.found,
         goal=next((step.to for step in case.plan.steps if isinstance(step, Restore)), Serving()),
         pins=resolved,
+        sources=shas,
     )
     execution = Execution(
         case.plan,

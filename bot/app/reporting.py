@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -84,11 +84,11 @@ class Reporter:
         if self._live is not None:
             self._live.changed()
 
-    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None]) -> None:
+    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None], sources: Mapping[str, str]) -> None:
         """Take what is known only after the comment was made."""
         with self._lock:
             assert self._report is not None
-            self._report = replace(self._report, deployment_id=deployment_id)
+            self._report = replace(self._report, deployment_id=deployment_id, sources=sources)
             self._comparison = comparison
 
     def changed(self, steps: tuple[StepResult, ...]) -> None:

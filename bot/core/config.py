@@ -94,6 +94,8 @@ Words = Annotated[
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # what may stand in single braces
+ContextName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]  # as a stage in a Dockerfile
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*/[\w.-]+$")]
 ROLES = ("read", "triage", "write", "maintain", "admin")
 Role = Annotated[str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[\w.-]+(/[\w.-]+)?)$")]
 Roles = Annotated[
@@ -132,10 +134,14 @@ class Permissions(Model):
 
 
 class Overlay(Model):
-    """Sources of other repositories that join the build context."""
+    """Sources of other repositories that join the build, each at the head of its default branch."""
 
-    context: str = Field(description="Name of the additional build context.")
-    repos: tuple[str, ...] = Field(description="Repositories, `owner/name`.")
+    context: ContextName = Field(
+        description="Name of the additional build context: `COPY --from=<context> <repository's name>/…`."
+    )
+    repos: Annotated[tuple[RepositoryName, ...], BeforeValidator(_tuple)] = Field(
+        min_length=1, description="Repositories, `owner/name`."
+    )
     args: dict[EnvName, Text] = Field(default_factory=dict, description="Build arguments that come with the overlay.")
 
 
@@ -165,7 +171,7 @@ class BuildConfig(Model):
         default=False, description="Ask Cloud Build for provenance; a build without it then fails."
     )
     builder: Literal["cloudbuild"] = Field("cloudbuild", description="What builds.")
-    overlay: Overlay | None = Field(None, description="Sources of other repositories. *Parsed; not acted on yet.*")
+    overlay: Overlay | None = Field(None, description="Sources of other repositories.")
 
 
 def _names_or_branch(value: Any) -> Any:

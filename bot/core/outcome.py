@@ -225,6 +225,7 @@ class ReleaseReport:
     None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
     that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
     no more until somebody unlocks. ``next``: commands to type. ``promoted_from``: the environment whose image it takes.
+    ``sources``: the shas of other repositories that have joined the build.
     """
 
     verb: Literal["deploy", "rollback"]
@@ -254,6 +255,7 @@ class ReleaseReport:
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
     promoted_from: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what was left out of the plan, and why
     warnings: tuple[str, ...] = ()  # what went well, but wants a look
 

@@ -21,8 +21,8 @@ class Record:
     ``id`` names the command that asked for it (comment and line, push, or run), so that it is known again.
     ``before`` is the serving state to return to. ``sha`` is the sha released, ``before_sha`` the one that served.
     ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
-    ``image`` is the repository of the image that it releases; ``promoted`` is that image where it is taken from another
-    environment, ``promoted_from``.
+    ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
+    releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Record:
     reason: str = ""
     pins: Mapping[str, str] = field(default_factory=dict)
     goal: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     promoted: Artifact | None = None
     promoted_from: str = ""
@@ -60,6 +61,7 @@ class Record:
             "before_sha": self.before_sha,
             "pins": dict(self.pins),
             "goal": self.goal,
+            "sources": dict(self.sources),
             "image": self.image,
             **self._promotion(),
             "before": serving_to_json(self.before),
@@ -93,7 +95,8 @@ def read_record(deployment: Deployment) -> Record | None:
             reason=str(payload.get("reason") or ""),
             plan=tuple(str(step) for step in payload.get("plan", ())),
             before_sha=str(payload.get("before_sha") or ""),
-            pins={str(name): str(version) for name, version in (payload.get("pins") or {}).items()},
+            pins=_named(payload.get("pins")),
+            sources=_named(payload.get("sources")),
             goal=int(payload.get("goal") or 0),
             image=str(payload.get("image") or ""),
             **_promotion_from(payload.get("promoted"), str(payload["sha"])),
@@ -101,6 +104,10 @@ def read_record(deployment: Deployment) -> Record | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+
+
+def _named(data: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (data or {}).items()}
 
 
 def _promotion_from(data: Any, sha: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
+from bot.core.config import BuildConfig, CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.placeholders import BUILT_IN, names_in
 from bot.core.rollout_references import environment_rollout, no_such, partly, target_rollout
 from bot.core.words import listed, nearest, there_is
@@ -32,8 +32,30 @@ def references(config: Config) -> list[tuple[Path, str]]:
         problems.append((("default_environment",), no_such("environment", default, config.environments)))
     elif default is not None and is_production(default, config.environments[default]):
         problems.append((("default_environment",), "production is never the default: name it each time"))
-    if config.build.config and config.build.dockerfile != "Dockerfile":
+    return problems + _build(config.build)
+
+
+def _build(build: BuildConfig) -> list[tuple[Path, str]]:
+    problems: list[tuple[Path, str]] = []
+    if build.config and build.dockerfile != "Dockerfile":
         problems.append((("build", "config"), "give either `dockerfile` or `config`"))
+    if build.overlay is None:
+        return problems
+    at: Path = ("build", "overlay")
+    problems += [
+        (
+            (*at,),
+            f"give either `overlay` or `{key}`: the sources are laid beside one that was uploaded, for a Dockerfile",
+        )
+        for key in ("config", "repository")
+        if getattr(build, key)
+    ]
+    names = [repository.partition("/")[2] for repository in build.overlay.repos]
+    problems += [
+        ((*at, "repos"), f"two repositories are called `{name}`, and each gets a folder of its name")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     return problems
 
 

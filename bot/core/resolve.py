@@ -291,7 +291,6 @@ def not_yet(config: Config, name: str) -> tuple[str, ...]:
     environment, target = config.environments[name], target_of(config, name)
     key = environment.target or next(iter(config.targets))
     wanted: list[tuple[str, object]] = [
-        ("build.overlay", config.build.overlay),
         ("gates.preflight", (environment.gates or config.gates).preflight),
         ("gates.interface", (environment.gates or config.gates).interface),
         (f"environments.{name}.approvals", environment.approvals),

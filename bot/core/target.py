@@ -62,7 +62,7 @@ class Known:
 
     ``before`` is the state to return to, ``found`` what served when this run began (after an interrupted release they
     differ), ``goal`` what a rollback brings back. ``pins``: the versions of secrets that were resolved when it was
-    recorded, by name.
+    recorded, by name. ``sources``: the shas of other repositories that join its build, likewise.
     """
 
     release: ReleaseId
@@ -71,6 +71,7 @@ class Known:
     goal: Serving = field(default_factory=Serving)
     artifact: Artifact | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     handles: Mapping[str, str] = field(default_factory=dict)  # step id -> provider's name of what was started
 
     @property
@@ -147,6 +148,9 @@ class Exposure:
 Phase = Literal["candidate", "live", "baseline"]
 Source: TypeAlias = Callable[[str], AbstractContextManager[Iterator[bytes]]]
 """Gives the gzipped tarball of a sha as a stream of chunks."""
+
+Others: TypeAlias = Callable[[str], Source]
+"""Gives the source of another repository, ``owner/name``."""
 
 
 class Target(Protocol):

@@ -14,7 +14,7 @@ from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
 from bot.report.markdown import address, cell, code, details, prose
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
-from bot.report.words import bar, clock, count, duration
+from bot.report.words import bar, clock, count, duration, listing, short
 
 _NEARLY = 0.95  # a release that is not over never shows a full bar
 
@@ -181,8 +181,13 @@ def _on_hold(report: ReleaseReport) -> str:
 
 
 def _artifact(report: ReleaseReport) -> str:
-    source = f", taken from **{cell(report.promoted_from)}**" if report.promoted_from else ""
-    return f"Artifact: {code(report.digest)}{source}" if report.digest else ""
+    """Return what was released, where it was taken from, and what else is in it."""
+    if not report.digest:
+        return ""
+    taken = f", taken from **{cell(report.promoted_from)}**" if report.promoted_from else ""
+    others = [f"{code(name)} at {code(short(sha))}" for name, sha in report.sources.items()]
+    joined = f", with {listing(others)}" if others else ""
+    return f"Artifact: {code(report.digest)}{taken}{joined}"
 
 
 def _all_checks(report: ReleaseReport) -> str:

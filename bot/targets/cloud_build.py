@@ -11,11 +11,12 @@ from google.cloud.devtools import cloudbuild_v1
 from bot.core.plan import Build
 from bot.core.serving import Artifact
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Absent, Broken, Done, Known, Observation, Running, Source
-from bot.errors import NotFoundError
-from bot.targets.cloud_build_request import build_request, find_filter, is_of_release
+from bot.core.target import Absent, Broken, Done, Known, Observation, Others, Running, Source
+from bot.errors import NotFoundError, UpstreamError
+from bot.targets.cloud_build_request import Overlaid, Upload, build_request, find_filter, is_of_release
 from bot.targets.google import Google
 from bot.targets.google_errors import change, check, read
+from bot.targets.parallel import together
 from bot.targets.source_upload import upload
 
 Status = cloudbuild_v1.Build.Status
@@ -28,8 +29,8 @@ _IMAGE = re.compile(r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]
 class Builds:
     """Builds of one specification."""
 
-    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
-        self._google, self._spec, self._source = google, spec, source
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source, others: Others | None = None) -> None:
+        self._google, self._spec, self._source, self._others = google, spec, source, others or _no_others
 
     def observe(self, handle: str, known: Known) -> Observation:
         """Look at the build of a name, or find one of the release's sha. Two calls at most."""
@@ -58,15 +59,34 @@ class Builds:
 
     def apply(self, known: Known) -> Running:
         """Start a build. Raises ConfigError for an unusable `cloudbuild.yaml`."""
-        spec = self._spec
-        source = None if spec.build.repository else upload(self._google, spec, known.release.sha, self._source)
-        request = {"parent": self._google.location, "build": build_request(spec, known.release, source)}
+        source, overlaid = self._sources(known)
+        build_ = build_request(self._spec, known.release, source, overlaid)
+        request = {"parent": self._google.location, "build": build_}
         client = self._google.builds
         operation = change(
             "start the build", lambda: client.create_build(request=request, retry=None, timeout=self._google.timeout)
         )
         build = operation.metadata.build if operation.metadata else cloudbuild_v1.Build()  # its tags find it as well
         return Running(handle=build.name, detail="queued", link=build.log_url)
+
+    def _sources(self, known: Known) -> tuple[Upload | None, tuple[Overlaid, ...]]:
+        """Have every source in Cloud Storage, all at once. A connected repository needs no upload."""
+        spec = self._spec
+        if spec.build.repository:
+            return None, ()
+
+        def one(name: str) -> Upload:
+            if not name:
+                return upload(self._google, spec, known.release.sha, self._source)
+            return upload(self._google, spec, known.sources[name], self._others(name), repository=name)
+
+        names = spec.build.overlay.repos if spec.build.overlay is not None else ()
+        own, *others = together(one, ["", *names])
+        overlaid = (
+            Overlaid(repository=name, sha=known.sources[name], upload=found)
+            for name, found in zip(names, others, strict=True)
+        )
+        return own, tuple(overlaid)
 
     def cancel(self, handle: str, known: Known) -> None:
         """Stop the release's own build. One that has ended, or that another release also waits for, is left alone."""
@@ -80,7 +100,7 @@ class Builds:
 
     def _find(self, known: Known) -> Observation:
         """Prefer a finished image, then a build under way, then the release's own failure; newest first."""
-        builds = self._list(known.release.sha)
+        builds = self._list(known)
         for build in builds:
             artifact = self._artifact(build, known)
             if artifact is not None and self._exists(artifact.reference):
@@ -91,8 +111,9 @@ class Builds:
         own = next((build for build in builds if is_of_release(build, known.release)), None)
         return Absent() if own is None else self._judge(own, known)
 
-    def _list(self, sha: str) -> list[cloudbuild_v1.Build]:
-        request = {"parent": self._google.location, "filter": find_filter(self._spec, sha), "page_size": _LOOKED_AT}
+    def _list(self, known: Known) -> list[cloudbuild_v1.Build]:
+        wanted = find_filter(self._spec, known.release.sha, known.sources)
+        request = {"parent": self._google.location, "filter": wanted, "page_size": _LOOKED_AT}
         client = self._google.builds
 
         def call() -> list[cloudbuild_v1.Build]:
@@ -147,6 +168,10 @@ class Builds:
         except NotFoundError:
             return False
         return True
+
+
+def _no_others(repository: str) -> Source:
+    raise UpstreamError(f"The source of {repository} cannot be had.", service="GitHub", operation="read the source")
 
 
 def _digest(images: Iterable[cloudbuild_v1.BuiltImage], repository: str) -> str:

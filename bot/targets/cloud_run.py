@@ -16,7 +16,7 @@ from google.cloud import run_v2
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Others, Phase, Running, Source, Traits
 from bot.errors import NotFoundError, SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
@@ -39,6 +39,7 @@ def connect(
     spec: CloudRunSpec,
     *,
     source: Source,
+    others: Others | None = None,
     environ: Mapping[str, str],
     oidc: Callable[[str], str] | None,
     clock: Callable[[], float] = time.time,
@@ -56,16 +57,16 @@ def connect(
         sleep=sleep,
         timeout=timeout,
     )
-    return CloudRun(google, spec, source)
+    return CloudRun(google, spec, source, others)
 
 
 class CloudRun:
     """Services, jobs and builds of one environment."""
 
-    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source, others: Others | None = None) -> None:
         self._google, self._spec = google, spec
         self._services, self._jobs = Services(google, spec), Jobs(google, spec)
-        self._source = source
+        self._source, self._others = source, others
         self._addresses: dict[tuple[str, str, str], str] = {}
         self._audiences: dict[str, tuple[str, float]] = {}
 
@@ -73,7 +74,7 @@ class CloudRun:
     def _builds(self) -> Builds:
         from bot.targets.cloud_build import Builds  # noqa: PLC0415 - see Google.builds
 
-        return Builds(self._google, self._spec, self._source)
+        return Builds(self._google, self._spec, self._source, self._others)
 
     @property
     def traits(self) -> Traits:

@@ -28,9 +28,12 @@ _BLOCK = tarfile.BLOCKSIZE
 _SKIPPED = (tarfile.XGLTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 
-def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Upload:
-    """Have the source of a sha in Cloud Storage; an object that is there is used again. Raises UpstreamError."""
-    name = f"source/{spec.repository.replace('/', '-')}-{sha}.tgz"
+def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source, *, repository: str = "") -> Upload:
+    """Have the source of a sha in Cloud Storage; an object that is there is used again. Raises UpstreamError.
+
+    ``repository`` is another one than the application's own.
+    """
+    name = f"source/{(repository or spec.repository).replace('/', '-')}-{sha}.tgz"
     bucket = google.storage.bucket(spec.source_bucket)
     found = _found(google, bucket, name)
     if found is not None:

@@ -175,6 +175,7 @@ class FakeGitHub:
         self.branch_requires: tuple[str, ...] = ("ci",)
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
+        self.heads: dict[str, str] = {}  # of other repositories
         self.kept: list[Deployment] = []
         self.bodies: dict[int, list[str]] = {}
         self.threads: dict[int, int] = {}
@@ -336,6 +337,11 @@ class FakeGitHub:
         self._log("tarball", sha)
         return nullcontext(iter([b""]))
 
+    # -- other repositories --
+    def head(self, repository: str) -> str:
+        self._log("head", repository)
+        return self.heads[repository]
+
     # -- for tests --
     def thread(self, number: int) -> list[str]:
         """The comments of a thread as they stand."""
@@ -362,6 +368,7 @@ class FakeTarget:
         self.sick: set[str] = set()
         self.public = {"web"}
         self.images: dict[str, Artifact] = {}
+        self.built_of: list[dict[str, str]] = []  # the other sources of each build
         self.seen: set[tuple[str, str]] = set()  # (release, step) that was begun
         self.polled: set[tuple[str, str]] = set()
         self.revisions: dict[str, tuple[str, str]] = {}  # revision -> (release, sha)
@@ -458,6 +465,7 @@ class FakeTarget:
         with self._mutex:
             match step:
                 case Build():
+                    self.built_of.append(dict(known.sources))
                     digest = f"sha256:{release.sha}"
                     self.images[release.sha] = Artifact(digest=digest, reference=f"r@{digest}", sha=release.sha)
                 case RunJob():
@@ -594,7 +602,7 @@ class World:
         github: GitHub = self.github
         gatherer = Gatherer()
         context = Context(
-            settings=self.settings(event, **over), github=github, final=github, connect=self.connect,
+            settings=self.settings(event, **over), github=github, final=github, sources=self.github, connect=self.connect,
             probe=self.probe, clock=self.clock, default_branch="main",
             masker=Masker(("s3cretS3cret",)), gatherer=gatherer,
         )  # fmt: skip

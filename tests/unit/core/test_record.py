@@ -215,7 +215,7 @@ def test_usual_is_the_median_of_at_least_three_successes() -> None:
 
 def test_an_image_that_was_taken_is_read_back() -> None:
     taken = Artifact(digest="sha256:1", reference="r/shop@sha256:1", sha="a" * 40, reused=True)
-    record = replace(RECORD, image="r/shop", promoted=taken, promoted_from="staging")
+    record = replace(RECORD, image="r/shop", promoted=taken, promoted_from="staging", sources={"acme/extras": "c" * 40})
     assert read_record(deployment(1, record=record)) == record
 
 

@@ -38,6 +38,10 @@ from bot.errors import ConfigError
         ({"target": "suffix: {production: '', default: '-{env}'}"}, ""),
         ({"top": "build: {config: b.yaml, dockerfile: D}"}, "3: build.config: give either `dockerfile` or `config`"),
         ({"top": "build: {config: b.yaml}"}, ""),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b, a/c]}}"}, ""),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b]}, config: b.yaml}"}, "3: build.overlay: give either `overlay` or `config`: the sources are laid beside one that was uploaded, for a Dockerfile"),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b]}, repository: r}"}, "3: build.overlay: give either `overlay` or `repository`: the sources are laid beside one that was uploaded, for a Dockerfile"),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b, c/b]}}"}, "3: build.overlay.repos: two repositories are called `b`, and each gets a folder of its name"),
         # workloads
         ({"web": "{env: {A: x}, secrets: {A: y}}"}, "10: targets.gcp.services.web.secrets.A: `A` is in `env` as well"),
         ({"jobs": "{m: {run: x, args: [y]}}"}, "11: targets.gcp.jobs.m.run: give either `run` or `command` and `args`"),

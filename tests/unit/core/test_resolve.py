@@ -387,7 +387,7 @@ def test_roles(
     ("name", "over", "expected"),
     [
         ("staging", {}, ()),
-        ("staging", {"top": "build: {overlay: {context: x, repos: [a/b]}}"}, ("build.overlay",)),
+        ("staging", {"top": "build: {overlay: {context: x, repos: [a/b]}}"}, ()),
         ("staging", {"top": "gates: {preflight: [x], interface: {expect: asgi}}"}, ("gates.preflight", "gates.interface")),
         ("staging", {"top": "gates: {preflight: [x]}", "staging": "gates: {}"}, ()),
         ("staging", {"staging": "promote_from: production"}, ()),
