@@ -9,9 +9,10 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Conflict, NotFound
 
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Source
@@ -72,9 +73,10 @@ def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
     except NotFound:
         # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
         # resumable upload is opened by a request without content.
-        google.storage.create_bucket(
-            _new_bucket(google, blob.bucket.name), location=google.region, timeout=google.timeout
-        )
+        with suppress(Conflict):  # another upload was faster: that of another source of this build, or another release
+            google.storage.create_bucket(
+                _new_bucket(google, blob.bucket.name), location=google.region, timeout=google.timeout
+            )
         blob.upload_from_file(stream, **options)
 
 

@@ -171,6 +171,17 @@ def test_a_missing_bucket_is_made_in_the_region(
     assert wire.made("PUT", "/session/1")[0].body == source.data
 
 
+def test_losing_the_race_for_the_bucket_is_winning(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any
+) -> None:
+    wire.on("GET", "storage", GET, api_error(404, "NOT_FOUND"), judged=False)
+    wire.on("POST", "storage", START, api_error(404, "NOT_FOUND"), SESSION, judged=False)
+    wire.on("POST", "storage", "/storage/v1/b", api_error(409, "conflict", "you already own it"))
+    wire.on("PUT", "storage", "/session/1", stored, judged=False)
+    start(wire, make_target, make_spec, known, source)
+    assert wire.made("PUT", "/session/1")[0].body == source.data
+
+
 def test_a_refused_upload_is_an_error(
     wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any
 ) -> None:
