@@ -53,6 +53,52 @@ def _promote_soaking(play: Play) -> None:
     play.say("/deploy production", author="lee")
 
 
+# -- several sources ----------------------------------------------------------------------------------------
+WORDS = "acme/words"
+WORDS_TOKEN = "github_pat_sandbox2222222222222222222222"  # reads that repository only
+
+
+def _overlaying(play: Play) -> None:
+    """Let each build take a private repository in, which the run's own token may not read."""
+    overlay = "build:\n  overlay: {context: shared, repos: [acme/words], args: {TONE: warm}}\n"
+    play.world.configure(lambda text: text.replace("build:\n", overlay))
+    play.notes["words"] = play.world.github.create_repository(
+        WORDS, files={"greeting.html": "Welcome, stranger\n"}, private=True, author="lee"
+    )
+    play.shas["words"] = play.notes["words"].git.text("rev-parse", "refs/heads/main")
+    play.world.github.add_token(WORDS_TOKEN, permissions={"contents": "read"}, repositories=[WORDS])
+
+
+def _overlay(play: Play) -> None:
+    """Release; then only the other repository moves on, and the same head is released again."""
+    _overlaying(play)
+    play.pull_request("overlaid")
+    play.say("/deploy staging", extra={"SLIPWAY_SOURCES_TOKEN": WORDS_TOKEN})
+    play.shas["words, later"] = play.notes["words"].commit(
+        "main", {"greeting.html": "Welcome back\n"}, message="Greet old friends", author="lee"
+    )
+    play.say("/deploy staging", extra={"SLIPWAY_SOURCES_TOKEN": WORDS_TOKEN})
+
+
+def _overlay_unread(play: Play) -> None:
+    _overlaying(play)
+    play.pull_request("overlaid")
+    play.say("/deploy staging")
+
+
+def _source_labels(play: Play) -> list[str]:
+    """Return what the images that were pushed say of the other source, oldest first."""
+    return [image.labels.get("slipway.source.acme.words", "") for image in looking.images(play.world)]
+
+
+def _greetings(play: Play) -> list[str]:
+    """Return the file that the images have of it, and the build argument that came with it, oldest first."""
+    file = "app/shop/templates/shop/greeting.html"
+    return [
+        f"{image.env['SHOP_TONE']} {(image.root / file).read_text().strip()}" for image in looking.images(play.world)
+    ]
+
+
 SCENARIOS = (
     Scenario(
         name="promote",
@@ -119,6 +165,40 @@ SCENARIOS = (
                 "`/deploy production`",
                 comments=2,
             ),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="overlay",
+        summary="a second repository joins the build, as it is at that moment; when it moves on, so does the image",
+        act=_overlay,
+        expectations=(
+            *COMMON,
+            *ended("released", "released", run=0),
+            *ended("released", "released"),
+            *made(builds=2, deployments=2),
+            *serves("overlaid"),
+            *true(
+                "sources that the images name",
+                _source_labels,
+                lambda play: [play.shas["words"], play.shas["words, later"]],
+            ),
+            *true("what the images greet with", _greetings, ["warm Welcome, stranger", "warm Welcome back"]),
+            *says(lambda play: f"with `acme/words` at `{play.sha('words')}`", comments=2, comment=0),
+            *says(lambda play: f"with `acme/words` at `{play.sha('words, later')}`", comments=2),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="overlay-unread",
+        summary="a second repository joins the build, but no token that may read it was given: nothing is built",
+        act=_overlay_unread,
+        expectations=(
+            *COMMON,
+            *ended("failed", "not_found", exit_code=1),
+            *nothing_changed(),
+            *serves(""),
+            *says("The repository acme/words, whose source joins the build, cannot be read", "`sources-token`"),
         ),
         instant=True,
     ),

@@ -12,8 +12,9 @@ from typing import Any, cast
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run.revisions import Revision
 from bot.sandbox.google.cloud_run.services import RunService
+from bot.sandbox.oci import Image
 from bot.sandbox.scenarios.model import Play
-from bot.sandbox.world import TOKEN, World
+from bot.sandbox.world import World
 
 LOCKS = "refs/slipway/locks/"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -88,6 +89,12 @@ def builds(world: World) -> list[dict[str, Any]]:
     ]
 
 
+def images(world: World) -> list[Image]:
+    """Return the images that the registry has, oldest first."""
+    store = world.cloud.images
+    return sorted((each for name in store.repositories() for each in store.images(name)), key=lambda each: each.created)
+
+
 # -- Heroku -------------------------------------------------------------------------------------------------
 def heroku_serving(world: World) -> str:
     """Say which release of the Heroku app is current, and what answers."""
@@ -115,7 +122,8 @@ _TOKENS = re.compile(r'"(?:value|access_token|accessToken|token)"\s*:\s*"([^"]{1
 
 def secrets(world: World) -> dict[str, str]:
     """Return every secret of a world by what it is: tokens that were handed out, and the application's own."""
-    found = {"GitHub token": TOKEN, "Heroku key": world.heroku.token}
+    found = {f"GitHub token {number}": token for number, token in enumerate(world.github.tokens, start=1)}
+    found["Heroku key"] = world.heroku.token
     for environment in ("staging", "production", "legacy"):
         found[f"database URL of {environment}"] = world.database(environment)
         found[f"Django key of {environment}"] = f"key-of-{environment}"
