@@ -97,6 +97,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def canary(session: nox.Session) -> None:
+    """Simulate canary rollouts, and renew the table in docs/explanation/canary.md."""
+    prepare(session, "dev")
+    session.run("python", "tests/simulation/canary.py", "--write", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Renew the lock files from pyproject.toml. They record no download address: the hashes decide."""
     session.install("--require-hashes", "-r", "requirements/nox.txt")

@@ -61,7 +61,7 @@ EXAMPLES: Mapping[str, str] = {
     "      service_account: ${vars.DEPLOYER_SA}",
     "Defaults": "targets:\n  gcp:\n    defaults: {port: 8080, memory: 512Mi, timeout: 60s}",
     "ServiceConfig": "targets:\n  gcp:\n    services:\n      web:\n        public: true\n        env: {APP_ROLE: web}\n"
-    "        scale: {min: 1, max: 4}",
+    "        scale: {min: 1, max: 4}\n      shipper: {kind: worker_pool, command: [python, manage.py, work]}",
     "JobConfig": "targets:\n  gcp:\n    jobs:\n      migrate: {when: release, run: migrate --noinput, timeout: 5m}",
     "SecretRef": "targets:\n  gcp:\n    secrets:\n      DATABASE_URL: shop-database-url{suffix}\n"
     "      /secrets/.env: {name: shop-env, version: 7}",
@@ -75,6 +75,9 @@ EXAMPLES: Mapping[str, str] = {
     "JobCheckConfig": "targets:\n  gcp:\n    jobs: {smoke: {run: smoke_test}}\n    verify: [{job: smoke}]",
     "IamCheckConfig": "targets:\n  gcp:\n    verify: [{iam: web, no_public_invoker: false, ingress: all}]",
     "ServingCheckConfig": "targets:\n  gcp:\n    verify: [{serving: [web], deadline: 30s}]",
+    "AllAtOnce": "targets:\n  gcp:\n    strategy: all-at-once",
+    "Canary": "targets:\n  gcp:\n    strategy: {type: canary, stages: [5, 25], stage_time: 5m}",
+    "Watch": "targets:\n  gcp:\n    watch: {time: 10m, then: rollback}",
     "Scheduler": "targets:\n  gcp:\n    scheduler: {source: shop/schedule.py, prefix: shop-}",
     "Dynos": "targets:\n  heroku:\n    type: heroku\n    app: shop-{env}\n"
     "    formation: {web: 2, beat: {qty: 1, max: 1}}",
@@ -146,6 +149,8 @@ def configuration() -> str:
 KINDS: Mapping[str, str] = {
     "CloudRunTarget": " with `type: cloud_run`",
     "HerokuTarget": " with `type: heroku`",
+    "AllAtOnce": " with `type: all-at-once`",
+    "Canary": " with `type: canary`",
     "HttpCheckConfig": " with `http`",
     "JobCheckConfig": " with `job`",
     "IamCheckConfig": " with `iam`",
@@ -232,7 +237,7 @@ def _default(node: Mapping[str, Any]) -> str:
     value = node.get("default")
     if value is None or value in ("", [], {}):
         return "none"
-    if isinstance(value, float):  # all of them are durations
+    if isinstance(value, float) and node.get("type") != "number":  # a duration
         whole, unit = (value / 60, "m") if value >= 120 and value % 60 == 0 else (value, "s")
         return f"`{whole:g}{unit}`"
     return f"`{json.dumps(value) if isinstance(value, bool) else value}`"

@@ -386,6 +386,8 @@ class Watch(Model):
         2.0, ge=1.0, description="How many times as fast error lines must come, at least, for it to matter."
     )
     fewest: int = Field(5, ge=1, description="Fewer new error lines than these are never an alarm.")
+    look_every: Duration = Field(30.0, description="Time between two looks.")
+    delay: Delay = Field(15.0, description="How long a line may take to arrive. A look goes no closer to the present.")
 
 
 def _watch(value: Any) -> Any:
@@ -413,7 +415,11 @@ class ServiceConfig(Workload):
     port: int | None = Field(None, ge=1, le=65535, description="Port that the container listens on.")
     timeout: Duration | None = Field(None, description="Request timeout.")
     concurrency: int | None = Field(None, ge=1, le=1000, description="Requests that one instance takes at once.")
-    scale: Scale | None = Field(None, description="Instances.")
+    scale: Scale | None = Field(
+        None,
+        description="Instances. A worker pool does not scale by itself: a release leaves its number of instances alone "
+        "within these bounds, and sets any other to the nearer one.",
+    )
     probe: Probes | None = Field(None, description="HTTP probes.")
     default_url: bool | None = Field(None, description="Whether the `run.app` URL is served.")
 

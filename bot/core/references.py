@@ -232,7 +232,23 @@ def _checks(at: Path, checks: Iterable[Any], target: CloudRunTarget | HerokuTarg
         for place, value in enumerate(getattr(check, "serving", ())):
             if value not in services:
                 problems.append(((*at, index, "serving", place), no_such("service", value, services)))
+        problems += _asked((*at, index), check, target)
         http = getattr(check, "http", "/")
         if not http.startswith(("/", "https://", "http://", "{", "${")):
             problems.append(((*at, index, "http"), "should be a path that begins with `/`, or an absolute URL"))
     return problems
+
+
+def _asked(at: Path, check: Any, target: CloudRunTarget | HerokuTarget) -> list[tuple[Path, str]]:
+    """Find what is asked of a worker pool, which takes no requests."""
+    if not isinstance(target, CloudRunTarget):
+        return []
+    pools = [key for key, service in target.services.items() if service.kind == "worker_pool"]
+    sentence = "a worker pool takes no requests"
+    if getattr(check, "service", None) in pools:
+        return [((*at, "service"), f"{sentence}: check it with a job")]
+    if getattr(check, "http", "").startswith("/") and check.service is None and len(pools) == len(target.services):
+        return [((*at, "http"), f"there is no service to ask: {sentence}")]
+    if getattr(check, "iam", None) in pools and (check.ingress is not None or check.no_public_invoker is False):
+        return [((*at, "iam"), f"{sentence}, so nobody can reach it")]
+    return []

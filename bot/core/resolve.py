@@ -154,6 +154,11 @@ def _timeouts(config: Config, target: CloudRunTarget | HerokuTarget) -> tuple[fl
 
 M = TypeVar("M", bound=Model)
 
+_OF_REQUESTS = frozenset({"port", "timeout", "concurrency"})
+# What is said for all services is not meant for worker pools: nothing they take could be sent in stages, and they run
+# in the second generation only (cloud.google.com/run/docs/configuring/execution-environments).
+_NOT_OF_POOLS = _OF_REQUESTS | {"strategy", "execution_env"}
+
 
 def _declared(model: Model) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_unset=True, by_alias=True)
@@ -252,7 +257,7 @@ def _workloads(
     """Yield each service or job with every layer that speaks of it laid over the one before."""
     defaults = _declared(target.defaults)
     if kind == "jobs":  # requests are no concern of jobs, and a job has a timeout of its own
-        defaults = {key: value for key, value in defaults.items() if key not in {"port", "timeout", "concurrency"}}
+        defaults = _without(defaults, _OF_REQUESTS)
     general: dict[str, Any] = {"env": dict(target.env), "secrets": _declared(target).get("secrets", {})}
     for key, value in (("service_account", target.runtime_sa), ("cloudsql", target.cloudsql)):
         if value is not None:
@@ -268,7 +273,14 @@ def _workloads(
     workloads: Mapping[str, Model] = getattr(target, kind)
     for key, workload in workloads.items():
         special = _declared(overrides[key]) if key in overrides else {}
-        yield key, _merge(defaults, general, _declared(workload), here, special)
+        layers = [defaults, general, _declared(workload), here, special]
+        if getattr(workload, "kind", None) == "worker_pool":
+            layers = [_without(layer, _NOT_OF_POOLS) for layer in layers]
+        yield key, _merge(*layers)
+
+
+def _without(layer: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in layer.items() if name not in names}
 
 
 def _name(target: CloudRunTarget, key: str, merged: Mapping[str, Any], values: Values, at: str, most: int) -> str:

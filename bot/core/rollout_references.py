@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from bot.core.config import Canary, CloudRunTarget, Config, EnvironmentConfig, JobConfig, ServiceConfig, Strategy
+from bot.core.config import Canary, CloudRunTarget, Config, EnvironmentConfig, JobConfig, ServiceConfig, Strategy, Watch
 from bot.core.placeholders import PATTERN
 from bot.core.words import listed, nearest, there_is
 
@@ -24,7 +24,11 @@ def target_rollout(config: Config, name: str, target: CloudRunTarget) -> Problem
     special = (region for environment in config.environments.values() for region in environment.region or ())
     regions = tuple(dict.fromkeys((*target.region, *special)))
     at: Path = ("targets", name)
-    problems = _regions((*at, "region"), target.region) + _strategy((*at, "strategy"), target.strategy, target)
+    problems = (
+        _regions((*at, "region"), target.region)
+        + _watch((*at, "watch"), target.watch)
+        + _strategy((*at, "strategy"), target.strategy, target)
+    )
     for place, entry in enumerate(target.order):
         known = (*target.services, *target.jobs, *_ALSO_IN_ORDER)
         if entry not in known:
@@ -35,19 +39,22 @@ def target_rollout(config: Config, name: str, target: CloudRunTarget) -> Problem
         here: Path = (*at, "services", key)
         unknown = [region for region in service.regions or () if region not in regions]
         problems += [((*here, "regions"), no_such("region", region, regions)) for region in unknown]
-        problems += _strategy((*here, "strategy"), service.strategy, target) + _pool(here, service)
+        problems += _strategy((*here, "strategy"), service.strategy, target)
+        problems += _pool(here, service) if service.kind == "worker_pool" else []
     return problems
 
 
 def environment_rollout(config: Config, name: str, environment: EnvironmentConfig, target: CloudRunTarget) -> Problems:
     """Return what is impossible in an environment on Cloud Run."""
     at: Path = ("environments", name)
-    problems = _regions((*at, "region"), environment.region or ())
+    problems = _regions((*at, "region"), environment.region or ()) + _watch((*at, "watch"), environment.watch)
     problems += _strategy((*at, "strategy"), environment.strategy, target)
     for key, service in environment.services.items():
         problems += _strategy((*at, "services", key, "strategy"), service.strategy, target)
         if service.kind is not None and key in target.services and service.kind != target.services[key].kind:
             problems.append(((*at, "services", key, "kind"), "a service is of one kind in all environments"))
+        elif key in target.services and target.services[key].kind == "worker_pool":
+            problems += _pool((*at, "services", key), service)
     for key, service in target.services.items():
         problems += _name(config, name, target, key, service)
     return problems
@@ -56,6 +63,12 @@ def environment_rollout(config: Config, name: str, environment: EnvironmentConfi
 def _regions(at: Path, regions: Iterable[str]) -> Problems:
     names = list(regions)
     return [(at, f"`{region}` stands here twice") for region in dict.fromkeys(names) if names.count(region) > 1]
+
+
+def _watch(at: Path, watch: Watch | None) -> Problems:
+    if watch is None or watch.time > watch.delay:
+        return []
+    return [((*at, "time"), "is over before a line has had its `delay` to arrive")]
 
 
 def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Problems:
@@ -76,8 +89,7 @@ def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Pr
 
 
 def _pool(at: Path, service: ServiceConfig) -> Problems:
-    if service.kind != "worker_pool":
-        return []
+    """Find what a worker pool cannot have."""
     problems: Problems = [
         ((*at, field), f"`{field}` is for requests, and a worker pool takes none")
         for field in _REQUESTS_ONLY
@@ -85,6 +97,8 @@ def _pool(at: Path, service: ServiceConfig) -> Problems:
     ]
     if isinstance(service.strategy, Canary):
         problems.append(((*at, "strategy"), "a worker pool takes no requests that stages could be judged by"))
+    if service.execution_env == "gen1":
+        problems.append(((*at, "execution_env"), "a worker pool always runs in the second generation"))
     return problems
 
 

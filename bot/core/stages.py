@@ -115,14 +115,13 @@ def _kept(strategy: Canary, rate: Rate, judged: int) -> tuple[tuple[int, ...], l
 
 
 def _seconds_needed(strategy: Canary, rate: Rate, percent: int, judged: int) -> float:
-    """Return how long a stage must be to be decided at its last look."""
+    """Return how long a stage must be to be decided."""
     analysis = analysis_of(strategy, judged=judged)
-    last = canary.Look(number=looks(strategy), of=looks(strategy) * len(strategy.stages))
     if strategy.source == "probes":
-        needed = canary.needed(analysis, error_rate=rate.errors, share=_PROBED_SHARE, look=last)
+        needed = canary.needed(analysis, error_rate=rate.errors, share=_PROBED_SHARE)
         return needed * strategy.probe_every
     return canary.seconds_needed(
-        analysis, requests_per_second=rate.requests, percent=float(percent), error_rate=rate.errors, look=last
+        analysis, requests_per_second=rate.requests, percent=float(percent), error_rate=rate.errors
     )
 
 

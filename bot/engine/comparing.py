@@ -21,8 +21,6 @@ from bot.engine.clock import Clock
 from bot.engine.verification import Answer, Prober
 from bot.errors import CancelledError, UpstreamError
 
-WATCH_EVERY = 30.0  # seconds between two looks at the error log
-LOG_DELAY = 15.0  # seconds that lines may take to arrive
 LOG_BEFORE = 3600.0  # seconds of the version before that the watch is held against
 _PATIENCE = 1.0  # seconds between two looks at the wish to stop
 _PROBE_TIMEOUT = 10.0  # seconds
@@ -107,11 +105,13 @@ class Comparer:
         started, rule = self._clock.now(), step.watch
         usual = self._lines(step, {name: _before(known, name) for name in step.services}, began - LOG_BEFORE, began)
         ours = {name: (_revision(known, name),) for name in step.services}
-        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / WATCH_EVERY)
+        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / rule.look_every)
         while True:
-            self._until(self._clock.now() + WATCH_EVERY, _PATIENCE, lambda: None)
+            self._until(self._clock.now() + rule.look_every, _PATIENCE, lambda: None)
             elapsed = self._clock.now() - started
-            seen = elapsed - LOG_DELAY
+            seen = elapsed - rule.delay
+            if seen <= 0:
+                continue
             counts = self._lines(step, ours, started, started + seen)
             rises = {
                 name: canary.rate_rose(
@@ -186,12 +186,20 @@ class Monitored:
 
 @dataclass(kw_only=True)
 class _Samples:
+    """What one version answered. ``seconds`` are of answers that succeeded: what fails at once would flatter it."""
+
     seconds: list[float] = field(default_factory=list)
     errors: int = 0
 
     def take(self, answer: Answer) -> None:
-        self.seconds.append(answer.seconds)
-        self.errors += answer.status == 0 or answer.status >= 500
+        if answer.status == 0 or answer.status >= 500:
+            self.errors += 1
+        else:
+            self.seconds.append(answer.seconds)
+
+    def observed(self) -> Observed:
+        latency = canary.observed(self.seconds).latency
+        return Observed(requests=len(self.seconds) + self.errors, errors=self.errors, latency=latency)
 
 
 class Probed:
@@ -223,10 +231,7 @@ class Probed:
 
     def observed(self) -> tuple[Observed, Observed]:
         """Return all samples."""
-        candidate, baseline = (
-            canary.observed(samples.seconds, errors=samples.errors) for samples in (self._candidate, self._baseline)
-        )
-        return candidate, baseline
+        return self._candidate.observed(), self._baseline.observed()
 
 
 def _revision(known: Known, service: str) -> str:

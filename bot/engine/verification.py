@@ -12,6 +12,7 @@ from bot.core.checks import Check, CheckResult, ExposureCheck, HttpCheck, JobChe
 from bot.core.plan import RunJob
 from bot.core.serving import ServiceState, Serving
 from bot.core.target import Broken, Done, Known, Target
+from bot.core.titles import place
 from bot.engine.clock import Clock
 from bot.engine.reconcile import StepTimeoutError
 from bot.errors import CancelledError, SlipwayError
@@ -153,7 +154,7 @@ class Verifier:
         percent = sum(item.percent for item in state.traffic if item.revision == state.revision)
         right = state.digest == want.digest and (not want.revision or state.revision == want.revision)
         return CheckResult(
-            name=f"{name} serves the release",
+            name=f"{place(name)} serves the release",
             passed=bool(share) and percent == 100 and bool(want.digest) and right,
             expected=f"{short_digest(want.digest)} 100 %",
             found=f"{short_digest(state.digest)} {percent} % ({state.revision})" if share else "nothing serves",

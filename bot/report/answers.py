@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bot.core.facts import Lock
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
+from bot.core.titles import place
 from bot.report.comment import instruction, paragraphs
 from bot.report.markdown import cell, code, code_link, fence, link, prose, row
 from bot.report.sections import serving_now
@@ -104,7 +105,7 @@ def _health(one: EnvironmentStatus) -> str:
         words.append("❔ not asked, from the record")
     elif one.services:
         well = sum(line.healthy for line in one.services)
-        bad = [f"{code(line.service)} {serving_now(line)}" for line in one.services if not line.healthy]
+        bad = [f"{code(place(line.service))} {serving_now(line)}" for line in one.services if not line.healthy]
         words.append("; ".join([f"{'❌' if bad else '✅'} {well}/{len(one.services)} services", *bad]))
     return " · ".join(words)
 

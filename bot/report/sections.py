@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bot.core.checks import CheckResult
 from bot.core.facts import Comparison
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
+from bot.core.titles import place
 from bot.report.markdown import address, cell, code, code_link, details, fence, link, prose, row, tail
 from bot.report.words import clock, count, duration, listing, short
 
@@ -82,7 +83,7 @@ def services_table(services: Sequence[ServiceLine], *, tried: bool) -> str:
     lines = [row(*heads), "|---" * len(heads) + "|"]
     for line in services:
         other = line.tried if tried else line.before
-        lines.append(row(code_link(line.service, line.url), code(other) or "—", serving_now(line)))
+        lines.append(row(code_link(place(line.service), line.url), code(other) or "—", serving_now(line)))
     return "\n".join(lines)
 
 
@@ -101,7 +102,7 @@ def first_errors(report: ReleaseReport) -> list[str]:
         logs = [link("logs", step.diagnosis.link) for step in steps if step.diagnosis and address(step.diagnosis.link)]
         titles = listing([f"*{cell(step.title)}*" for step in steps])
         if error:
-            where = f" ({', '.join(logs)})" if logs else ""
+            where = f" ({logs[0]})" if logs else ""
             blocks.append(f"**First error** in {titles}{where}:\n{fence(tail([error], 6))}")
         elif logs:
             blocks.append(f"{titles} {'has' if len(steps) == 1 else 'have'} {', '.join(logs)}.")

@@ -134,6 +134,10 @@ def _described(stage: Play, result: Result) -> Json:
             ]
             for name, service in world.cloud.run.everywhere()
         },
+        "working": {
+            name: [{"revision": one.name, "digest": looking.digest_of(one)} for one in pool.working]
+            for name, pool in world.cloud.run.worker_pools.all.items()
+        },
         "calls": {
             name: dict(sorted(Counter(f"{call.method} {call.template}" for call in list(service.calls)).items()))
             for name, service in world.services.items()

@@ -24,6 +24,8 @@ def truths(play: Play) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "a build", "Cloud Build and Artifact Registry", tuple(_builds(play))
     yield "a migration", "an execution of a Cloud Run job", tuple(_executions(play))
     yield "a rollout", "revisions and traffic of Cloud Run services", tuple(_services(play))
+    if play.world.cloud.run.worker_pools.all:
+        yield "a rollout of workers", "revisions and instance splits of worker pools", tuple(_pools(play))
     app = play.world.heroku.apps["shop-legacy"]
     if app.slugs:
         yield "a release on Heroku", "releases of the app shop-legacy", tuple(_heroku(play))
@@ -80,6 +82,16 @@ def _services(play: Play) -> Iterator[str]:
             tag = f", tag {target.tag}" if target.tag else ""
             yield f"{name}: {target.percent} % {revision.name} ({digest}){tag}"
             yield f"  {_labels(revision.resource.get('labels', {}))}"
+
+
+def _pools(play: Play) -> Iterator[str]:
+    for name, pool in play.world.cloud.run.worker_pools.all.items():
+        shown = pool.shown()
+        for split in shown.get("instanceSplitStatuses", ()):
+            revision = split.get("revision") or "the latest revision"
+            yield f"{name}: {split['percent']} % of {shown['scaling']['manualInstanceCount']} on {revision}"
+            if revision in pool.revisions:
+                yield f"  {_labels(pool.revisions[revision].resource.get('labels', {}))}"
 
 
 def _heroku(play: Play) -> Iterator[str]:

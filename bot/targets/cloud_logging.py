@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -35,6 +35,20 @@ class Line:
     system: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Whose revisions log: ``type_`` is the monitored resource of theirs, ``label`` what it has ``name`` under.
+
+    The resources are ``cloud_run_revision`` and ``cloud_run_worker_pool``; of the latter's labels, gcloud's own filter
+    (``run worker-pools revisions logs tail``) shows ``revision_name`` and ``location``.
+    """
+
+    type_: str
+    label: str
+    name: str
+    region: str
+
+
 def of_build(build: str) -> str:
     """Return the filter for a build's log by the build's full name (monitored resource ``build``)."""
     return f'resource.type="build" AND resource.labels.build_id="{build.rpartition("/")[2]}"'
@@ -46,12 +60,22 @@ def of_execution(execution: str) -> str:
     return f'resource.type="cloud_run_job" AND labels."run.googleapis.com/execution_name"="{name}"'
 
 
-def of_revision(service: str, revision: str) -> str:
-    """Return the filter for a revision's log (monitored resource ``cloud_run_revision``)."""
+def of_revisions(origin: Origin, revisions: Iterable[str]) -> str:
+    """Return the filter for the log of revisions by their short names."""
     return (
-        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
-        f' AND resource.labels.revision_name="{revision}"'
+        f'resource.type="{origin.type_}" AND resource.labels.{origin.label}="{origin.name}"'
+        f' AND resource.labels.location="{origin.region}" AND resource.labels.revision_name=({_any(revisions)})'
     )
+
+
+def errors_of(types: Iterable[str], revisions: Iterable[str]) -> str:
+    """Return the filter for the errors of revisions, whose monitored resources are of the types."""
+    return f"resource.type=({_any(types)}) AND resource.labels.revision_name=({_any(revisions)}) AND severity>=ERROR"
+
+
+def _any(words: Iterable[str]) -> str:
+    """Return a disjunction of values (Logging query language, "Boolean operators")."""
+    return " OR ".join(f'"{word}"' for word in sorted(words))
 
 
 def diagnose(google: Google, filter_: str) -> Diagnosis:
@@ -68,22 +92,16 @@ def diagnose(google: Google, filter_: str) -> Diagnosis:
     return Diagnosis(error=first_error(lines), tail=tuple(line.text for line in lines), link=link)
 
 
-def count_errors(
-    google: Google, service: str, region: str, revisions: Collection[str], *, since: float, until: float
-) -> int:
+def count_errors(google: Google, origin: Origin, revisions: Collection[str], *, since: float, until: float) -> int:
     """Count the entries of severity ERROR and above that revisions logged between two times (Unix time).
 
     At most :data:`MOST`: whoever compares counts needs no more. Raises UpstreamError (or a subclass).
     """
     if not revisions or until <= since:
         return 0
-    names = " OR ".join(f'"{revision}"' for revision in sorted(revisions))
     start, end = (datetime.fromtimestamp(seconds, UTC).isoformat() for seconds in (since, until))
-    filter_ = (
-        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{service}"'
-        f' AND resource.labels.location="{region}" AND resource.labels.revision_name=({names}) AND severity>=ERROR'
-        f' AND timestamp>="{start}" AND timestamp<"{end}"'
-    )
+    times = f'timestamp>="{start}" AND timestamp<"{end}"'
+    filter_ = f"{of_revisions(origin, revisions)} AND severity>=ERROR AND {times}"
 
     def call() -> int:
         return sum(1 for _ in islice(google.logging.list_entries(filter_=filter_, page_size=_PAGE), MOST))

@@ -29,11 +29,13 @@ _WHAT = "read the request metrics"
 def traffic(google: Google, service: str, region: str, *, since: float, until: float) -> dict[str, Observed]:
     """Return what the requests to a service got between two times (Unix time), by its revisions' short names.
 
-    An error is an answer of class 5xx. Two calls at once. Raises UpstreamError (or a subclass).
+    An error is an answer of class 5xx. Whole minutes up to ``until``, for Monitoring aligns to no less; a stretch of
+    less than a minute counts as one. Two calls at once. Raises UpstreamError (or a subclass).
     """
+    since = until - max(1.0, (until - since) // _ALIGNED) * _ALIGNED
     counts, latencies = together(
         lambda query: list(_series(google, service, region, *query, since=since, until=until)),
-        ((_COUNT, (_REVISION, _CLASS)), (_LATENCY, (_REVISION,))),
+        ((_COUNT, (_REVISION, _CLASS)), (_LATENCY, (_REVISION, _CLASS))),
     )
     found: dict[str, Observed] = {}
     for series in counts:
@@ -41,6 +43,8 @@ def traffic(google: Google, service: str, region: str, *, since: float, until: f
         failed = number if _label(series, "metric", "response_code_class") == "5xx" else 0
         _add(found, series, Observed(requests=number, errors=failed))
     for series in latencies:
+        if _label(series, "metric", "response_code_class") == "5xx":
+            continue  # what fails at once would flatter a version
         for point in series["points"]:
             _add(found, series, Observed(latency=_buckets(point["value"].get("distributionValue", {}))))
     return found

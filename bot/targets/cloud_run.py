@@ -11,21 +11,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
-from google.cloud import run_v2
-
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Others, Phase, Running, Source, Traits
-from bot.errors import NotFoundError, SlipwayError
+from bot.errors import SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
 from bot.targets.parallel import together
 from bot.targets.run_jobs import Jobs
-from bot.targets.run_service import ingress_word
 from bot.targets.run_services import Services
 from bot.targets.run_template import revision_name
-from bot.targets.run_traffic import shares
 
 if TYPE_CHECKING:
     from bot.core.canary import Observed
@@ -100,8 +96,8 @@ class CloudRun:
 
     def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
         """Count what some revisions logged as errors."""
-        spec = self._spec.service(service)
-        return cloud_logging.count_errors(self._google, spec.name, spec.region, revisions, since=since, until=until)
+        origin = self._services.origin(service)
+        return cloud_logging.count_errors(self._google, origin, revisions, since=since, until=until)
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:
         """Say what a release would change."""
@@ -190,17 +186,17 @@ class CloudRun:
         return self._addresses[place]
 
     def _address(self, service: str, phase: Phase, known: Known) -> str:
-        found = self._services.get(service)
+        kind, found = self._services.kind(service), self._services.get(service)
         if found is None:
             return ""
-        self._addresses[service, "live", known.release.key] = found.uri.rstrip("/")
+        live = self._addresses[service, "live", known.release.key] = kind.address(found)
         if phase == "live":
-            return found.uri.rstrip("/")
+            return live
         if phase == "baseline":
             former = known.start.service(service).revision
-            return next((s.url for s in shares(found) if s.revision == former and s.url), found.uri.rstrip("/"))
+            return next((s.url for s in kind.shares(found) if s.revision == former and s.url), live)
         name = revision_name(self._spec.service(service).name, known.release)
-        urls = (s.url for s in shares(found) if s.tag == known.release.tag and s.revision == name)
+        urls = (s.url for s in kind.shares(found) if s.tag == known.release.tag and s.revision == name)
         return next(urls, "")
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:
@@ -215,17 +211,9 @@ class CloudRun:
 
     def exposure(self, service: str) -> Exposure:
         """Ask who can reach a service. Raises NotFoundError when there is none."""
-        found = self._existing(service)
-        return Exposure(public=self._services.public(service, found), ingress=ingress_word(found))
-
-    def _existing(self, service: str) -> run_v2.Service:
-        found = self._services.get(service)
-        if found is None:
-            name = self._spec.service(service).name
-            raise NotFoundError(
-                f"The service {name} does not exist.", service="Cloud Run", operation="get the service", status=404
-            )
-        return found
+        found = self._services.existing(service)
+        public = self._services.public(service, found)
+        return Exposure(public=bool(public), ingress=self._services.kind(service).ingress(found))
 
     def _audience(self, service: str, url: str) -> str:
         """Return the audience that a service wants, ``""`` if it is public. Asked again after some seconds.
@@ -235,10 +223,11 @@ class CloudRun:
         """
         audience, until = self._audiences.get(service, ("", 0.0))
         if self._google.clock() >= until:
-            found = self._existing(service)
+            found = self._services.existing(service)
             parts = urlsplit(url)
-            own = found.uri or next(iter(found.custom_audiences), "") or f"{parts.scheme}://{parts.netloc}"
-            audience = "" if self._services.public(service, found) else own.rstrip("/")
+            own = self._services.kind(service).address(found) or next(iter(found.custom_audiences), "")
+            private = self._services.public(service, found) is False
+            audience = (own or f"{parts.scheme}://{parts.netloc}").rstrip("/") if private else ""
             self._audiences[service] = (audience, self._google.clock() + _REMEMBERED)
         return audience
 
@@ -259,8 +248,8 @@ class CloudRun:
                 handle = self._handle(step, known)
                 return cloud_logging.of_execution(handle) if handle else ""
             case Rollout():
-                name = self._spec.service(step.service).name
-                return cloud_logging.of_revision(name, revision_name(name, known.release))
+                revision = revision_name(self._spec.service(step.service).name, known.release)
+                return cloud_logging.of_revisions(self._services.origin(step.service), [revision])
             case Shift() | Restore():
                 return self._any_revision(known)
             case _:
@@ -268,6 +257,6 @@ class CloudRun:
 
     def _any_revision(self, known: Known) -> str:
         """Return the filter for the errors of all of the release's revisions: a failed check names no service."""
-        names = [spec.name for spec in self._spec.services]
-        revisions = " OR ".join(f'"{revision_name(name, known.release)}"' for name in names)
-        return f'resource.type="cloud_run_revision" AND resource.labels.revision_name=({revisions}) AND severity>=ERROR'
+        types = {self._services.kind(spec.key).log_type for spec in self._spec.services}
+        names = {revision_name(spec.name, known.release) for spec in self._spec.services}
+        return cloud_logging.errors_of(types, names)

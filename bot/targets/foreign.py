@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from google.cloud import run_v2
-
-from bot.core.plan import Shift
 from bot.core.target import Known
 from bot.errors import ConflictError
-from bot.targets.run_traffic import said, same_percents, shares, staged
+from bot.targets.run_kind import Kind, R
+from bot.targets.run_traffic import said, same_percents, staged
 
 
-def refuse_to_shift(now: run_v2.Service, key: str, step: Shift, known: Known, revision: str) -> None:
-    """Raise ConflictError when the traffic is not as the release left it, or found it."""
+def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, percent: int) -> None:
+    """Raise ConflictError when the traffic is not as the release found it, with ``percent`` on its own revision."""
     start = known.start.service(key).traffic
     if not any(share.percent for share in start):
         return  # the service is the release's own
-    serving = shares(now)
-    expected = staged(serving, start, revision, known.release.tag, step.since.get(key, 0))
+    serving = kind.shares(now)
+    expected = staged(serving, start, revision, known.release.tag, percent)
     if not same_percents(serving, expected):
+        what = f"the {kind.shared} of {key} while it was being released"
         raise ConflictError(
-            f"{_who(now)} the traffic of {key} while it was being released: {said(serving)}, not {said(expected)}.",
+            f"{_who(now)} {what}: {said(serving)}, not {said(expected)}.",
             hint="See who did that and why. It was left as it is.",
             service="Cloud Run",
-            operation="shift traffic",
+            operation="change the traffic",
         )
 
 
-def stranger(now: run_v2.Service, key: str, known: Known, revision: str) -> str:
+def stranger(kind: Kind[R], now: R, key: str, known: Known, revision: str) -> str:
     """Return what to say when somebody else's revision has traffic, ``""`` if there is none.
 
     What the release made, what it found, what is recorded and what a rollback goes back to are no strangers. Only a
@@ -34,13 +33,14 @@ def stranger(now: run_v2.Service, key: str, known: Known, revision: str) -> str:
     """
     states = [serving.service(key) for serving in (known.before, known.found, known.goal)]
     ours = {revision, *(share.revision for state in states for share in state.traffic)}
-    serving = shares(now)
+    serving = kind.shares(now)
     if len(ours) == 1 or all(share.revision in ours for share in serving if share.percent):
         return ""
-    return f"{_who(now)} the traffic of {key}: {said(serving)}. That is not this release's, so it was left as it is."
+    found = f"{_who(now)} the {kind.shared} of {key}: {said(serving)}."
+    return f"{found} That is not this release's, so it was left as it is."
 
 
-def _who(service: run_v2.Service) -> str:
-    """Return who changed a service last, and when (run.v2 Service.lastModifier, updateTime)."""
-    at = f" at {service.update_time:%H:%M:%S} UTC" if service.update_time else ""
-    return f"{service.last_modifier or 'Somebody'}{at} changed"
+def _who(live: R) -> str:
+    """Return who changed a resource last, and when (run.v2 Service and WorkerPool: lastModifier, updateTime)."""
+    at = f" at {live.update_time:%H:%M:%S} UTC" if live.update_time else ""
+    return f"{live.last_modifier or 'Somebody'}{at} changed"

@@ -149,8 +149,13 @@ class Google:
         return self._client(run_v2.ServicesClient, self.endpoints.run)
 
     @cached_property
+    def worker_pools(self) -> run_v2.WorkerPoolsClient:
+        """Cloud Run worker pools."""
+        return self._client(run_v2.WorkerPoolsClient, self.endpoints.run)
+
+    @cached_property
     def revisions(self) -> run_v2.RevisionsClient:
-        """Cloud Run revisions."""
+        """Revisions of Cloud Run services and worker pools."""
         return self._client(run_v2.RevisionsClient, self.endpoints.run)
 
     @cached_property

@@ -15,10 +15,9 @@ from bot.core.serving import Artifact
 from bot.core.target import Done, Known
 from bot.targets.parallel import together
 from bot.targets.run_jobs import Jobs
-from bot.targets.run_service import declared, settings
 from bot.targets.run_services import Services
-from bot.targets.run_template import Place, job_template, main_container, revision_name, service_template
-from bot.targets.run_traffic import said, shares
+from bot.targets.run_template import Place, Revision, Template, job_template, main_container, revision_name
+from bot.targets.run_traffic import said
 from bot.targets.secret_versions import newest, pinned_names, with_pins
 
 if TYPE_CHECKING:
@@ -46,27 +45,28 @@ def _found(builds: Builds, known: Known) -> Artifact | None:
 
 
 def _service(services: Services, key: str, known: Known, pins: Mapping[str, str], image: str) -> tuple[Change, ...]:
-    spec, live = services.spec.service(key), services.get(key)
-    template = service_template(
+    spec, kind, live = services.spec.service(key), services.kind(key), services.get(key)
+    template = kind.template(
         with_pins(spec.config, pins),
-        live.template if live is not None else None,
+        live,
         image=image,
         name=revision_name(spec.name, known.release),
         release=known.release,
         place=Place.of(services.spec),
     )
     if live is None:
-        new = Change(where=key, what="service", after=f"{spec.name} is made")
+        new = Change(where=key, what=kind.noun, after=f"{spec.name} is made")
         return (new, *differences(key, {}, _revision(template) | _variables(template.containers, {})))
-    wanted = declared(spec.config)
-    public = services.public(key, live) if "public" in wanted else False
-    now = {name: str(value).lower() for name, value in settings(live, public=public).items() if name in wanted}
+    settings = kind.settings(live)
+    wanted = kind.declared(spec.config, settings)
+    settings |= {"public": services.public(key, live)} if "public" in wanted else {}
+    now = {name: str(value).lower() for name, value in settings.items() if name in wanted}
     variables = _changed_variables(live.template.containers, template.containers)
     return (
         *differences(key, _revision(live.template), _revision(template)),
         *differences(key, *variables),
         *differences(key, now, {name: str(value).lower() for name, value in wanted.items()}),
-        Change(where=key, what="traffic", before=said(shares(live)), after="100 % on the new revision"),
+        Change(where=key, what=kind.shared, before=said(kind.shares(live)), after="100 % on the new revision"),
     )
 
 
@@ -98,12 +98,14 @@ def _shown(change: Change, artifact: Artifact | None) -> Change:
 
 
 # -- descriptions -----------------------------------------------------------------------------------------------------
-def _revision(template: run_v2.RevisionTemplate) -> dict[str, str]:
-    facts = _container(main_container(template.containers)) | {
-        "timeout": f"{template.timeout.seconds} s" if template.timeout else "",
-        "concurrency": str(template.max_instance_request_concurrency or ""),
-        **_execution(template),
-    }
+def _revision(template: Revision) -> dict[str, str]:
+    facts = _container(main_container(template.containers)) | _identity(template)
+    if isinstance(template, run_v2.RevisionTemplate):  # a worker pool's has no fields for these
+        facts |= {
+            "timeout": f"{template.timeout.seconds} s" if template.timeout else "",
+            "concurrency": str(template.max_instance_request_concurrency or ""),
+            "execution environment": _environment(template),
+        }
     return {name: value for name, value in facts.items() if value}
 
 
@@ -112,7 +114,8 @@ def _task(template: run_v2.ExecutionTemplate) -> dict[str, str]:
     facts = _container(main_container(task.containers)) | {
         "timeout": f"{task.timeout.seconds} s" if task.timeout else "",
         "retries": str(task.max_retries),
-        **_execution(task),
+        **_identity(task),
+        "execution environment": _environment(task),
     }
     return {name: value for name, value in facts.items() if value}
 
@@ -131,7 +134,12 @@ def _container(container: run_v2.Container | None) -> dict[str, str]:
     }
 
 
-def _execution(template: run_v2.RevisionTemplate | run_v2.TaskTemplate) -> dict[str, str]:
+def _environment(template: run_v2.RevisionTemplate | run_v2.TaskTemplate) -> str:
+    found = template.execution_environment
+    return found.name.rpartition("_")[2].lower() if int(found) else ""
+
+
+def _identity(template: Template) -> dict[str, str]:
     access = template.vpc_access
     networks = ", ".join(f"{one.network}/{one.subnetwork}".strip("/") for one in access.network_interfaces)
     sql = [instance for volume in template.volumes for instance in volume.cloud_sql_instance.instances]
@@ -139,9 +147,6 @@ def _execution(template: run_v2.RevisionTemplate | run_v2.TaskTemplate) -> dict[
         "service account": template.service_account,
         "vpc": access.connector or networks,
         "cloud sql": ", ".join(sorted(sql)),
-        "execution environment": template.execution_environment.name.rpartition("_")[2].lower()
-        if int(template.execution_environment)
-        else "",
         **{
             f"secret {volume.secret.secret.rpartition('/')[2]} in {item.path}": f"version {item.version or 'latest'}"
             for volume in template.volumes

@@ -1,26 +1,33 @@
-"""Cloud Run services and revisions: reading them, and changing a service without overwriting anybody."""
+"""What an environment has rolled out, of either kind: reading it, and changing it without overwriting anybody.
+
+As in the configuration, a worker pool counts as a service where nothing else is said.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2, policy_pb2  # type: ignore[import-untyped]
-from google.protobuf import field_mask_pb2
 
 from bot.core.serving import ServiceState
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Observation, Running
-from bot.errors import ConflictError
+from bot.errors import ConflictError, NotFoundError
+from bot.targets import run_access
+from bot.targets.cloud_logging import Origin
 from bot.targets.google import Google
-from bot.targets.google_errors import change, check, or_none, read
+from bot.targets.google_errors import check, or_none, read
 from bot.targets.parallel import together
-from bot.targets.run_service import is_public, settings, with_public
-from bot.targets.run_traffic import shares, short
+from bot.targets.run_kind import Kind
+from bot.targets.run_kind_pool import PoolKind
+from bot.targets.run_kind_service import ServiceKind
+from bot.targets.run_traffic import short
 
-Prepare = Callable[[run_v2.Service, run_v2.Service], Sequence[str]]
-"""Sets on the second service what should differ from the first (the live one); returns the update mask's paths."""
+Prepare = Callable[[Any, Any], Sequence[str]]
+"""Sets on the second resource what should differ from the first (the live one); returns the update mask's paths."""
+
+_KINDS: Mapping[str, Kind[Any]] = {"service": ServiceKind(), "worker_pool": PoolKind()}
 
 
 def overall(observations: Sequence[Observation], *, patient: bool = False) -> Observation:
@@ -52,18 +59,31 @@ class Services:
 
     def name(self, key: str) -> str:
         """Return a service's full name."""
-        return f"{self.location(key)}/services/{self.spec.service(key).name}"
+        return f"{self.location(key)}/{self.kind(key).collection}/{self.spec.service(key).name}"
 
     def location(self, key: str) -> str:
         """Return the parent of a service: it is of its own region."""
         return f"projects/{self._google.project}/locations/{self.spec.service(key).region}"
 
-    def get(self, key: str) -> run_v2.Service | None:
+    def kind(self, key: str) -> Kind[Any]:
+        """Return what is special about a service's kind."""
+        return _KINDS[self.spec.service(key).config.kind or "service"]
+
+    def get(self, key: str) -> Any:
         """Return a service, None if there is none."""
-        client, name = self._google.services, self.name(key)
-        return or_none(
-            "get the service", lambda: client.get_service(name=name, retry=None, timeout=self._google.timeout)
-        )
+        return self.kind(key).get(self._google, self.name(key))
+
+    def existing(self, key: str) -> Any:
+        """Return a service. Raises NotFoundError if there is none."""
+        kind, found = self.kind(key), self.get(key)
+        if found is None:
+            raise NotFoundError(
+                f"The {kind.noun} {self.spec.service(key).name} does not exist.",
+                service="Cloud Run",
+                operation=f"get the {kind.noun}",
+                status=404,
+            )
+        return found
 
     def revision(self, key: str, revision: str) -> run_v2.Revision | None:
         """Return a revision by its short name, None if there is none."""
@@ -72,91 +92,63 @@ class Services:
             "get the revision", lambda: client.get_revision(name=name, retry=None, timeout=self._google.timeout)
         )
 
-    def create(self, key: str, service: run_v2.Service) -> None:
+    def create(self, key: str, new: Any) -> None:
         """Create a service."""
-        client, parent, service_id = self._google.services, self.location(key), self.spec.service(key).name
-        change(
-            "create the service",
-            lambda: client.create_service(
-                parent=parent, service=service, service_id=service_id, retry=None, timeout=self._google.timeout
-            ),
-        )
+        self.kind(key).create(self._google, self.location(key), self.spec.service(key).name, new)
 
-    def update(self, key: str, live: run_v2.Service, prepare: Prepare) -> bool:
+    def update(self, key: str, live: Any, prepare: Prepare) -> bool:
         """Change a service under its etag; False if there is nothing to change.
 
-        When somebody else changed it first, it is read again, and tried once more only if what serves is still what
-        was seen. Raises ConflictError otherwise.
+        When somebody else changed it first, it is read again and tried once more; ``prepare`` judges what it then is.
+        Raises ConflictError.
         """
+        kind = self.kind(key)
         for last in (False, True):
-            update = run_v2.Service(name=self.name(key), etag=live.etag)
+            update = kind.blank(name=self.name(key), etag=live.etag)
             paths = prepare(live, update)
             if not paths:
                 return False
             try:
-                self._send(update, paths)
+                kind.send(self._google, update, paths)
             except ConflictError:
                 fresh = self.get(key)
-                if last or fresh is None or fresh.etag == live.etag or shares(fresh) != shares(live):
+                if last or fresh is None or fresh.etag == live.etag:
                     raise
                 live = fresh
             else:
                 break
         return True
 
-    def _send(self, update: run_v2.Service, paths: Sequence[str]) -> None:
-        request = run_v2.UpdateServiceRequest(service=update, update_mask=field_mask_pb2.FieldMask(paths=list(paths)))
-        client = self._google.services
-        change(
-            "update the service",
-            lambda: client.update_service(request=request, retry=None, timeout=self._google.timeout),
-        )
-
-    def public(self, key: str, service: run_v2.Service) -> bool:
-        """Whether anyone may call a service."""
-        return is_public(service, self._policy(key))
+    def public(self, key: str, live: Any) -> bool | None:
+        """Whether anyone may call a service, None where nobody can."""
+        return self.kind(key).public(self._google, self.name(key), live)
 
     def set_public(self, key: str, *, public: bool) -> None:
-        """Let everyone call a service, or nobody but those named in its policy. The policy's etag guards it."""
-        policy = with_public(self._policy(key), public=public)
-        client, resource = self._google.services, self.name(key)
-        request = iam_policy_pb2.SetIamPolicyRequest(resource=resource, policy=policy)
-        change(
-            "set who may call the service",
-            lambda: client.set_iam_policy(request=request, retry=None, timeout=self._google.timeout),
-        )
-
-    def _policy(self, key: str) -> policy_pb2.Policy:
-        client, resource = self._google.services, self.name(key)
-        request = iam_policy_pb2.GetIamPolicyRequest(resource=resource)
-        policy: policy_pb2.Policy = read(
-            "read who may call the service",
-            lambda: client.get_iam_policy(request=request, retry=None, timeout=self._google.timeout),
-        )
-        return policy
+        """Let everyone call a service, or nobody but those named in its policy."""
+        run_access.set_public(self._google, self.name(key), public=public)
 
     def state(self, key: str) -> ServiceState:
         """Return what a service serves now, with what a restore would have to put back."""
-        service = self.get(key)
-        if service is None:
+        kind, live = self.kind(key), self.get(key)
+        if live is None:
             return ServiceState(service=key, exists=False)
-        traffic = shares(service)
+        traffic = kind.shares(live)
         serving = list(dict.fromkeys(share.revision for share in traffic if share.percent))
-        public, *found = together(lambda call: call(), self._questions(key, service, serving))
+        public, *found = together(lambda call: call(), self._questions(key, live, serving))
         revisions = {name: revision for name, revision in zip(serving, found, strict=True) if revision is not None}
         return ServiceState(
             service=key,
-            url=service.uri.rstrip("/"),
+            url=kind.address(live),
             traffic=traffic,
             digests={name: self._digest(revision) for name, revision in revisions.items()},
             labels={name: dict(revision.labels) for name, revision in revisions.items()},
-            settings=settings(service, public=public),
+            settings={**kind.settings(live), **({"public": public} if public is not None else {})},
             secrets=_secrets(revisions.values()),
         )
 
-    def _questions(self, key: str, service: run_v2.Service, names: Sequence[str]) -> list[Callable[[], Any]]:
+    def _questions(self, key: str, live: Any, names: Sequence[str]) -> list[Callable[[], Any]]:
         revisions: list[Callable[[], Any]] = [lambda name=name: self.revision(key, name) for name in names]  # type: ignore[misc]
-        return [lambda: self.public(key, service), *revisions]
+        return [lambda: self.public(key, live), *revisions]
 
     def _digest(self, revision: run_v2.Revision) -> str:
         """Return the digest that a revision runs, ``""`` if Cloud Run does not tell.
@@ -172,13 +164,16 @@ class Services:
         digests = [str(status.get("imageDigest", "")) for status in body.get("containerStatuses", [])]
         return next((digest.rpartition("@")[2] for digest in digests if "sha256:" in digest), "")
 
+    def origin(self, key: str) -> Origin:
+        """Return where a service's revisions log."""
+        kind, spec = self.kind(key), self.spec.service(key)
+        return Origin(type_=kind.log_type, label=kind.log_label, name=spec.name, region=spec.region)
+
     def console(self, key: str, page: str) -> str:
         """Return the address of a service's page in the Cloud Console."""
-        service = short(self.name(key))
-        return (
-            f"https://console.cloud.google.com/run/detail/{self.spec.service(key).region}/{service}/{page}"
-            f"?project={self.spec.project}"
-        )
+        spec = self.spec.service(key)
+        path = self.kind(key).console(spec.region, spec.name, page)
+        return f"https://console.cloud.google.com/{path}?project={self.spec.project}"
 
 
 def _secrets(revisions: Iterable[run_v2.Revision]) -> dict[str, str]:

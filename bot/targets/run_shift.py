@@ -1,22 +1,20 @@
-"""Traffic: to the release's revisions of all services, or back to what served before."""
+"""Shares: to the release's revisions of all services and worker pools, or back to what served before."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from google.cloud import run_v2
-
 from bot.core.plan import Restore, Shift
 from bot.core.serving import ServiceState, TrafficShare
 from bot.core.target import Absent, Broken, Done, Known, Observation, Running
-from bot.errors import NotFoundError, UpstreamError
+from bot.errors import UpstreamError
 from bot.targets import foreign
 from bot.targets.parallel import together
 from bot.targets.run_condition import failed, sentence
-from bot.targets.run_service import declared, reconcile, settings
+from bot.targets.run_kind import Kind, R
 from bot.targets.run_services import Services, overall
 from bot.targets.run_template import revision_name
-from bot.targets.run_traffic import asked, has_percent, is_wanted, matches, restored, shares, staged, targets
+from bot.targets.run_traffic import has_percent, is_wanted, matches, restored, staged
 
 _POLL = 0.3
 
@@ -50,40 +48,45 @@ def _known(services: Services, step: Restore) -> list[ServiceState]:
 
 
 def _shift_of(services: Services, key: str, step: Shift, known: Known) -> Observation:
-    service, name = services.get(key), revision_name(services.spec.service(key).name, known.release)
-    if service is None:
-        return Broken(detail=f"The service {key} is gone.")
+    kind, live = services.kind(key), services.get(key)
+    name = revision_name(services.spec.service(key).name, known.release)
+    if live is None:
+        return Broken(detail=f"The {kind.noun} {key} is gone.")
     # What belongs to the service and not to a revision changes with the last of the traffic.
-    wanted = declared(services.spec.service(key).config) if step.percent == 100 else {}
-    if not has_percent(asked(service), name, step.percent) or reconcile(service, wanted, run_v2.Service()):
+    config = services.spec.service(key).config
+    wanted = kind.declared(config, kind.settings(live)) if step.percent == 100 else {}
+    if not has_percent(kind.asked(live), name, step.percent) or kind.reconcile(live, wanted, kind.blank()):
         return Absent()
-    if not _moved(service, name, step.percent):
-        if failed(service.terminal_condition) and not service.reconciling:
-            return Broken(detail=f"{key}: {sentence(service.terminal_condition)}")
-        return Running(detail=f"{key}: traffic is moving")
-    if "public" in wanted and services.public(key, service) != wanted["public"]:
+    if not _moved(kind, live, name, step.percent):
+        if failed(live.terminal_condition) and not live.reconciling:
+            return Broken(detail=f"{key}: {sentence(live.terminal_condition)}")
+        return Running(detail=f"{key}: {kind.moving}")
+    if "public" in wanted and services.public(key, live) != wanted["public"]:
         return Absent()
     return Done()
 
 
-def _moved(service: run_v2.Service, name: str, percent: int) -> bool:
-    """Whether the traffic really is where it should be (run.v2 Service.reconciling tells how to read a service)."""
-    settled = not service.reconciling and service.observed_generation >= service.generation
-    return settled and has_percent(shares(service), name, percent) and not failed(service.terminal_condition)
+def _moved(kind: Kind[R], live: R, name: str, percent: int) -> bool:
+    """Whether the shares really are where they should be (run.v2 Service.reconciling tells how to read a service)."""
+    settled = not live.reconciling and live.observed_generation >= live.generation
+    return settled and has_percent(kind.shares(live), name, percent) and not failed(live.terminal_condition)
 
 
 def _shift(services: Services, key: str, step: Shift, known: Known) -> None:
-    config = services.spec.service(key).config
+    kind, config = services.kind(key), services.spec.service(key).config
     name = revision_name(services.spec.service(key).name, known.release)
-    live = _existing(services, key)
+    live = services.existing(key)
 
-    def prepare(now: run_v2.Service, update: run_v2.Service) -> list[str]:
-        paths = reconcile(now, declared(config), update) if step.percent == 100 else []
-        if not has_percent(asked(now), name, step.percent):
-            foreign.refuse_to_shift(now, key, step, known, name)
+    def prepare(now: R, update: R) -> list[str]:
+        wanted = kind.declared(config, kind.settings(now)) if step.percent == 100 else {}
+        paths = kind.reconcile(now, wanted, update)
+        if not has_percent(kind.asked(now), name, step.percent):
+            foreign.refuse(kind, now, key, known, name, percent=step.since.get(key, 0))
             start = known.start.service(key).traffic
-            update.traffic = targets(staged(shares(now), start, name, known.release.tag, step.percent))
-            paths = ["traffic", *paths]
+            paths = [
+                *kind.allocate(update, staged(kind.shares(now), start, name, known.release.tag, step.percent)),
+                *paths,
+            ]
         return paths
 
     services.update(key, live, prepare)
@@ -96,7 +99,7 @@ def _shift(services: Services, key: str, step: Shift, known: Known) -> None:
 def _await_moved(services: Services, key: str, name: str, step: Shift) -> None:
     google = services.google
     deadline = google.clock() + step.timeout
-    while not _moved(_existing(services, key), name, step.percent):
+    while not _moved(services.kind(key), services.existing(key), name, step.percent):
         if google.clock() >= deadline:
             raise UpstreamError(
                 f"The traffic of {key} did not move within {step.timeout:.0f} s.",
@@ -106,63 +109,56 @@ def _await_moved(services: Services, key: str, name: str, step: Shift) -> None:
         google.sleep(_POLL)
 
 
-def _existing(services: Services, key: str) -> run_v2.Service:
-    service = services.get(key)
-    if service is None:
-        raise NotFoundError(
-            f"The service {key} does not exist.", service="Cloud Run", operation="get the service", status=404
-        )
-    return service
-
-
 def _restored_of(services: Services, state: ServiceState, known: Known) -> Observation:
-    key = state.service
-    service = services.get(key)
+    key, kind = state.service, services.kind(state.service)
+    live = services.get(key)
     if not state.exists:
-        return _left_private(services, key, service)
-    if service is None:
-        return Broken(detail=f"The service {key} is gone.")
-    stranger = foreign.stranger(service, key, known, revision_name(services.spec.service(key).name, known.release))
+        return _left_shut(services, kind, key, live)
+    if live is None:
+        return Broken(detail=f"The {kind.noun} {key} is gone.")
+    stranger = foreign.stranger(kind, live, key, known, revision_name(services.spec.service(key).name, known.release))
     if stranger:
         return Broken(detail=stranger)
-    wanted = _wanted(service, state, known)
-    if matches(service, wanted) and not service.reconciling:
-        return Done() if _as_recorded(services, state, service, known) else Absent()
-    if not is_wanted(service, wanted):
+    wanted = _wanted(kind, live, state, known)
+    if matches(kind.shares(live), wanted) and not live.reconciling:
+        return Done() if _as_recorded(services, state, live, known) else Absent()
+    if not is_wanted(kind.asked(live), wanted):
         return Absent()
-    if service.reconciling:
-        return Running(detail=f"{key}: traffic is moving back")
-    return Broken(detail=f"{key}: {sentence(service.terminal_condition)}")
+    if live.reconciling:
+        return Running(detail=f"{key}: {kind.moving} back")
+    return Broken(detail=f"{key}: {sentence(live.terminal_condition)}")
 
 
-def _left_private(services: Services, key: str, service: run_v2.Service | None) -> Observation:
-    """Judge a service that the failed release made: it stays in place, but nobody gets in."""
-    if service is None:
+def _left_shut(services: Services, kind: Kind[R], key: str, live: R | None) -> Observation:
+    """Judge what the failed release made: it stays in place, but out of action."""
+    if live is None:
         return Done()
-    if services.public(key, service):
+    if not kind.is_shut(live, public=services.public(key, live)):
         return Absent()
-    return Done(detail=f"{key} did not exist before: it is left in place, and private")
+    return Done(detail=f"{key} did not exist before: it is left in place, {kind.left}")
 
 
-def _wanted(service: run_v2.Service, state: ServiceState, known: Known) -> tuple[TrafficShare, ...]:
-    """Return the traffic to have again; a service that served nothing keeps what it has, for it cannot have none."""
-    now = shares(service)
+def _wanted(kind: Kind[R], live: R, state: ServiceState, known: Known) -> tuple[TrafficShare, ...]:
+    """Return the shares to have again; a service that served nothing keeps what it has, for it cannot have none."""
+    now = kind.shares(live)
     served = any(share.percent for share in state.traffic)
     return restored(now, state.traffic, known.release.tag) if served else now
 
 
-def _as_recorded(services: Services, state: ServiceState, service: run_v2.Service, known: Known) -> bool:
-    if reconcile(service, _ours(services, state, service, known), run_v2.Service()):
+def _as_recorded(services: Services, state: ServiceState, live: Any, known: Known) -> bool:
+    kind = services.kind(state.service)
+    if kind.reconcile(live, _ours(services, state, live, known), kind.blank()):
         return False
     public = state.settings.get("public")
-    return public is None or services.public(state.service, service) == public
+    return public is None or services.public(state.service, live) == public
 
 
-def _ours(services: Services, state: ServiceState, service: run_v2.Service, known: Known) -> dict[str, Any]:
+def _ours(services: Services, state: ServiceState, live: Any, known: Known) -> dict[str, Any]:
     """Return the recorded settings that are to be put back: all but those that somebody else has changed meanwhile."""
-    wanted = declared(services.spec.service(state.service).config)
+    kind = services.kind(state.service)
     found = known.start.service(state.service).settings
-    now = settings(service, public=False)
+    wanted = kind.declared(services.spec.service(state.service).config, found)
+    now = kind.settings(live)
     return {
         name: value
         for name, value in state.settings.items()
@@ -171,28 +167,33 @@ def _ours(services: Services, state: ServiceState, service: run_v2.Service, know
 
 
 def _restore(services: Services, state: ServiceState, known: Known) -> None:
-    key = state.service
+    key, kind = state.service, services.kind(state.service)
     live = services.get(key)
     if not state.exists:
-        if live is not None and services.public(key, live):
-            services.set_public(key, public=False)
+        if live is not None:
+            _shut(services, kind, key, live)
         return
-    live = live if live is not None else _existing(services, key)
+    live = live if live is not None else services.existing(key)
     name = revision_name(services.spec.service(key).name, known.release)
 
-    def prepare(now: run_v2.Service, update: run_v2.Service) -> list[str]:
-        if foreign.stranger(now, key, known, name):
+    def prepare(now: R, update: R) -> list[str]:
+        if foreign.stranger(kind, now, key, known, name):
             return []
-        paths = reconcile(now, _ours(services, state, now, known), update)
-        wanted = _wanted(now, state, known)
-        if not is_wanted(now, wanted) and not matches(now, wanted):
-            update.traffic = targets(wanted)
-            paths = ["traffic", *paths]
+        paths = kind.reconcile(now, _ours(services, state, now, known), update)
+        wanted = _wanted(kind, now, state, known)
+        if not is_wanted(kind.asked(now), wanted) and not matches(kind.shares(now), wanted):
+            paths = [*kind.allocate(update, wanted), *paths]
         return paths
 
     services.update(key, live, prepare)
     public = state.settings.get("public")
-    if foreign.stranger(live, key, known, name):
+    if foreign.stranger(kind, live, key, known, name):
         return
     if public is not None and services.public(key, live) != public:
         services.set_public(key, public=public)
+
+
+def _shut(services: Services, kind: Kind[R], key: str, live: R) -> None:
+    services.update(key, live, kind.shut)
+    if services.public(key, live):
+        services.set_public(key, public=False)

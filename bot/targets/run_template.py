@@ -74,15 +74,8 @@ def service_template(
 ) -> run_v2.RevisionTemplate:
     """Return the template of the release's revision. ``live`` is not changed; sidecars are kept."""
     template = run_v2.RevisionTemplate(live) if live is not None else run_v2.RevisionTemplate()
-    template.revision = name  # gcloud leaves its own name there, and a name is good for one revision only
-    template.labels = {**template.labels, **config.labels, **release_labels(release)}
-    container = main_container(template.containers)
-    if container is None:
-        template.containers = [run_v2.Container()]
-        container = template.containers[0]
-    _workload(template, container, config, place)
-    _execution(template, config)
-    container.image = image
+    container = _revision(template, config, image=image, name=name, release=release, place=place)
+    _environment_of(template, config)
     if config.port is not None:
         ports = container.ports
         container.ports = [run_v2.ContainerPort(name=ports[0].name if ports else "", container_port=config.port)]
@@ -97,6 +90,21 @@ def service_template(
     return template
 
 
+def pool_template(
+    config: ServiceConfig,
+    live: run_v2.WorkerPoolRevisionTemplate | None,
+    *,
+    image: str,
+    name: str,
+    release: ReleaseId,
+    place: Place,
+) -> run_v2.WorkerPoolRevisionTemplate:
+    """Return the template of the release's revision of a worker pool, which has no fields for requests."""
+    template = run_v2.WorkerPoolRevisionTemplate(live) if live is not None else run_v2.WorkerPoolRevisionTemplate()
+    _revision(template, config, image=image, name=name, release=release, place=place)
+    return template
+
+
 def job_template(
     config: JobConfig, live: run_v2.ExecutionTemplate | None, *, image: str, step: str, release: ReleaseId, place: Place
 ) -> run_v2.ExecutionTemplate:
@@ -108,7 +116,8 @@ def job_template(
         task.containers = [run_v2.Container()]
     container = task.containers[0]
     _workload(task, container, config, place, annotations=template)
-    _execution(task, config)
+    _identity(task, config)
+    _environment_of(task, config)
     container.image = image
     if config.run is not None:
         container.command = ["/bin/bash", "-c"]
@@ -132,7 +141,24 @@ def main_container(containers: Iterable[run_v2.Container]) -> run_v2.Container |
     return next((container for container in found if container.ports), found[0] if found else None)
 
 
-Template = run_v2.RevisionTemplate | run_v2.TaskTemplate
+Revision = run_v2.RevisionTemplate | run_v2.WorkerPoolRevisionTemplate
+Template = Revision | run_v2.TaskTemplate
+
+
+def _revision(
+    template: Revision, config: ServiceConfig, *, image: str, name: str, release: ReleaseId, place: Place
+) -> run_v2.Container:
+    """Set what revisions of services and of worker pools have in common; returns the main container."""
+    template.revision = name  # gcloud leaves its own name there, and a name is good for one revision only
+    template.labels = {**template.labels, **config.labels, **release_labels(release)}
+    container = main_container(template.containers)
+    if container is None:
+        template.containers = [run_v2.Container()]
+        container = template.containers[0]
+    _workload(template, container, config, place)
+    _identity(template, config)
+    container.image = image
+    return container
 
 
 def _workload(
@@ -141,7 +167,7 @@ def _workload(
     config: Workload,
     place: Place,
     *,
-    annotations: run_v2.RevisionTemplate | run_v2.ExecutionTemplate | None = None,
+    annotations: Revision | run_v2.ExecutionTemplate | None = None,
 ) -> None:
     """Set what services and jobs have in common. ``annotations``: the template that carries them."""
     if config.command is not None:
@@ -162,12 +188,16 @@ def _workload(
         container.resources.limits = {**container.resources.limits, **declared}
 
 
-def _execution(template: Template, config: Workload) -> None:
-    """Set the account, the network and the execution environment."""
+def _identity(template: Template, config: Workload) -> None:
+    """Set the account and the network."""
     if config.service_account is not None:
         template.service_account = config.service_account
     if isinstance(config.vpc, Vpc):
         template.vpc_access = _vpc(config.vpc, template.vpc_access)
+
+
+def _environment_of(template: run_v2.RevisionTemplate | run_v2.TaskTemplate, config: Workload) -> None:
+    """Set the execution environment."""
     if config.execution_env is not None:
         environments: dict[str, Any] = {
             "gen1": run_v2.ExecutionEnvironment.EXECUTION_ENVIRONMENT_GEN1,

@@ -104,16 +104,14 @@ def restored(now: Sequence[TrafficShare], recorded: Sequence[TrafficShare], tag:
     return (*serving, *tags)
 
 
-def matches(service: run_v2.Service, wanted: Sequence[TrafficShare]) -> bool:
-    """Whether a service serves the wanted percents, and has the wanted tags where they should be and no others."""
-    now = shares(service)
-    return _percents(now) == _percents(wanted) and _tags(now) == _tags(wanted)
+def matches(found: Sequence[TrafficShare], wanted: Sequence[TrafficShare]) -> bool:
+    """Whether what serves has the wanted percents, and the wanted tags where they should be and no others."""
+    return _percents(found) == _percents(wanted) and _tags(found) == _tags(wanted)
 
 
-def is_wanted(service: run_v2.Service, wanted: Sequence[TrafficShare]) -> bool:
-    """Whether a service's targets ask for the wanted shares already, by revision."""
-    found = asked(service)
-    return bool(found) and _percents(found) == _percents(wanted) and _tags(found) == _tags(wanted)
+def is_wanted(found: Sequence[TrafficShare], wanted: Sequence[TrafficShare]) -> bool:
+    """Whether what is asked for (see :func:`asked`) are the wanted shares already, by revision."""
+    return bool(found) and matches(found, wanted)
 
 
 def has_percent(found: Iterable[TrafficShare], revision: str, percent: int) -> bool:

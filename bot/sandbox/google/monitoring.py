@@ -78,13 +78,16 @@ class Monitoring(GoogleService):
         self._samples_lock = threading.Lock()
         self.route("GET", "/v3/projects/{project}/timeSeries", self._list)
 
-    def record(self, resource: Json, status: int, seconds: float) -> None:
-        """Count a request that has just been answered by a revision, the monitored ``resource``."""
-        start = self.clock() // self.period * self.period
+    def record(self, resource: Json, status: int, seconds: float, *, ago: float = 0.0, times: int = 1) -> None:
+        """Count a request that a revision, the monitored ``resource``, has answered: just now, or some seconds ago.
+
+        ``times`` counts as many of the same, for stories with a past.
+        """
+        start = (self.clock() - ago) // self.period * self.period
         key = (tuple(sorted(resource["labels"].items())), status)
         with self._samples_lock:
             sample = self._samples.setdefault(key, {}).setdefault((start, start + self.period), Distribution())
-            sample.add(seconds * 1000)
+            sample.add(seconds * 1000, times)
 
     # -- reading ----------------------------------------------------------------------------------------------
     def _series(self, metric_type: str) -> Iterator[Series]:

@@ -28,14 +28,14 @@ class Distribution:
     mean: float = 0.0
     deviation: float = 0.0  # the sum of squared deviations from the mean
 
-    def add(self, value: float) -> None:
-        """Count one value (Welford's method, which Distribution.sumOfSquaredDeviation names)."""
+    def add(self, value: float, times: int = 1) -> None:
+        """Count a value (Welford's method, which Distribution.sumOfSquaredDeviation names), so many times."""
         index = 0 if value < SCALE else min(FINITE + 1, math.floor(math.log(value / SCALE, GROWTH) + 1e-9) + 1)
-        self.counts[index] += 1
-        self.count += 1
+        self.counts[index] += times
+        self.count += times
         before = value - self.mean
-        self.mean += before / self.count
-        self.deviation += before * (value - self.mean)
+        self.mean += before * times / self.count
+        self.deviation += before * (value - self.mean) * times
 
     def __add__(self, other: Distribution) -> Distribution:
         """Return both populations as one (Chan's pairwise update)."""

@@ -135,6 +135,18 @@ VARIANTS: Mapping[str, Variant] = {
             "shop/wsgi.py": _edit("shop/wsgi.py", _WSGI_DONE, 'SITE_URL = os.environ["SITE_URL"]\n\n' + _WSGI_DONE),
         },
     ),
+    "crash_abroad": _variant(
+        "Ship from the nearest warehouse",
+        "Orders should not cross an ocean.",
+        {
+            "shop/wsgi.py": _edit(
+                "shop/wsgi.py",
+                _WSGI_DONE,
+                'WAREHOUSES = {"us-central1": "Des Moines"}\n'
+                'WAREHOUSE = WAREHOUSES[os.environ.get("CLOUD_REGION", "us-central1")]\n\n' + _WSGI_DONE,
+            ),
+        },
+    ),
     "failing_migration": _variant(
         "Allow longer product names",
         "80 characters are not enough for ropes.",

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from bot.sandbox.scenarios import answers, builds, failures, faults, heroku, refusals, releases
+from bot.sandbox.scenarios import (
+    answers,
+    builds,
+    failures,
+    faults,
+    heroku,
+    plans,
+    pools,
+    refusals,
+    releases,
+    rollbacks,
+    rollouts,
+)
 from bot.sandbox.scenarios.model import Expectation, Finding, Play, Scenario
 
 __all__ = ["SCENARIOS", "Expectation", "Finding", "Play", "Scenario"]
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for theme in (releases, builds, failures, refusals, answers, faults, heroku)
-    for scenario in theme.SCENARIOS
-}
+THEMES = (
+    releases,
+    builds,
+    failures,
+    rollouts,
+    pools,
+    rollbacks,
+    plans,
+    refusals,
+    answers,
+    faults,
+    heroku,
+)
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for theme in THEMES for scenario in theme.SCENARIOS}

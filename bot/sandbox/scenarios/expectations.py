@@ -10,7 +10,7 @@ from bot.sandbox.scenarios.model import Expectation, Play
 
 __all__ = [
     "COMMON", "deployments", "ended", "heroku", "ignored", "made", "nothing_changed", "reacted", "says", "serves",
-    "silent", "spared", "true",
+    "serves_with_pool", "silent", "spared", "true",
 ]  # fmt: skip
 
 COMMON: tuple[Expectation, ...] = (
@@ -88,6 +88,29 @@ def serves(
         find=lambda play: len(looking.digests(play.world, environment)),
     )
     return (*found, same)
+
+
+def serves_with_pool(commit: str, *, instances: int, environment: str = "staging") -> tuple[Expectation, ...]:
+    """Expect the commit that web serves, and that the worker pool has all its instances on the same one."""
+
+    def expected(play: Play) -> str:
+        sha = play.sha(commit)
+        return f"{sha} 100 % of {instances}, at work: {sha} worker ready"
+
+    web, *_ = serves(commit, environment=environment)
+    return (
+        web,
+        Expectation(
+            name=f"{environment}: worker works",
+            expected=expected,
+            find=lambda play: looking.working(play.world, "worker", environment),
+        ),
+        Expectation(
+            name=f"{environment}: digests that serve",
+            expected=1,
+            find=lambda play: len(looking.digests(play.world, environment)),
+        ),
+    )
 
 
 def heroku(commit: str) -> tuple[Expectation, ...]:

@@ -6,12 +6,14 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.google.cloud_run.revisions import Revision
 from bot.sandbox.google.cloud_run.services import RunService
+from bot.sandbox.google.cloud_run.worker_pools import Pool
+from bot.sandbox.google.logging import Logging
 from bot.sandbox.oci import Image
 from bot.sandbox.scenarios.model import Play
 from bot.sandbox.world import World
@@ -74,10 +76,42 @@ def serving(world: World, name: str, environment: str) -> str:
     return f"{shares}, refuses strangers, answers {inside}"
 
 
+def pool(world: World, name: str, environment: str) -> Pool | None:
+    """Return a worker pool of the sample by its short name."""
+    return world.cloud.run.worker_pools.all.get(f"shop-{name}-{environment}")
+
+
+def working(world: World, name: str, environment: str) -> str:
+    """Say who has the instances of a worker pool and how many there are, and what its live processes have said."""
+    found = pool(world, name, environment)
+    shown = found.shown() if found else {}
+    splits = [split for split in shown.get("instanceSplitStatuses", ()) if split.get("percent")]
+    if found is None or not splits:
+        return "nothing"
+    shares = ", ".join(f"{_version_of_split(found, split)} {split['percent']} %" for split in splits)
+    alive = [one for one in found.revisions.values() if one.instance is not None and one.instance.alive()]
+    said = ", ".join(f"{version_of(one)} {_said(world, one)}" for one in alive) or "nobody"
+    return f"{shares} of {shown['scaling']['manualInstanceCount']}, at work: {said}"
+
+
+def _version_of_split(found: Pool, split: Mapping[str, Any]) -> str:
+    revision = found.revisions.get(split.get("revision", ""))
+    return version_of(revision) if revision else "the latest"
+
+
+def _said(world: World, revision: Revision) -> str:
+    """Return the last line that a revision wrote."""
+    logs = cast("Logging", world.services["logging"]).entries
+    lines = [one for one in logs if one["resource"].get("labels", {}).get("revision_name") == revision.name]
+    return str(lines[-1].get("textPayload", "")) if lines else "(silent)"
+
+
 def digests(world: World, environment: str) -> set[str]:
-    """Return the digests that have traffic in an environment."""
+    """Return the digests that have traffic, or are at work, in an environment."""
     services = [found for name in ("web", "worker") if (found := service(world, name, environment))]
-    return {digest_of(target.revision) for each in services for target in each.site.targets if target.percent}
+    workers = pool(world, "worker", environment)
+    serving = {digest_of(target.revision) for each in services for target in each.site.targets if target.percent}
+    return serving | {digest_of(revision) for revision in (workers.working if workers else ())}
 
 
 # -- Cloud Build --------------------------------------------------------------------------------------------

@@ -61,6 +61,12 @@ from bot.errors import ConfigError
         ({"legacy": "verify: [{http: /, service: web}]"}, "17: environments.legacy.verify[0].service: there is no service `web`; there is `app`"),
         ({"legacy": "verify: [{serving: [app]}]"}, ""),
         ({"verify": "[{http: 'https://x/'}, {http: '{url}/x'}, {http: '${vars.URL}/x'}]"}, ""),
+        ({"worker": "{kind: worker_pool}", "verify": "[{http: /, service: worker}]"}, "12: targets.gcp.verify[0].service: a worker pool takes no requests: check it with a job"),
+        ({"worker": "{kind: worker_pool}", "web": "{kind: worker_pool}", "verify": "[{http: /}]"}, "12: targets.gcp.verify[0].http: there is no service to ask: a worker pool takes no requests"),
+        ({"worker": "{kind: worker_pool}", "web": "{kind: worker_pool}", "verify": "[{http: 'https://x/'}]"}, ""),
+        ({"worker": "{kind: worker_pool}", "verify": "[{http: /}, {iam: worker, no_public_invoker: true}, {serving: [worker]}]"}, ""),
+        ({"worker": "{kind: worker_pool}", "verify": "[{iam: worker, ingress: all}]"}, "12: targets.gcp.verify[0].iam: a worker pool takes no requests, so nobody can reach it"),
+        ({"worker": "{kind: worker_pool}", "verify": "[{iam: worker, no_public_invoker: false}]"}, "12: targets.gcp.verify[0].iam: a worker pool takes no requests, so nobody can reach it"),
         # placeholders
         ({"target": "image: '{regoin}/x'"}, "9: targets.gcp.image: `{regoin}` is no placeholder; did you mean `{region}`?"),
         ({"target": "image: '{zzzzzzzzz}/x'"}, "9: targets.gcp.image: `{zzzzzzzzz}` is no placeholder"),

@@ -173,6 +173,19 @@ def test_jobs_take_what_concerns_them(make_environment: Make) -> None:
     assert cloud_run(environment).job("c").name == "shop-c-staging"
 
 
+def test_a_worker_pool_takes_nothing_that_is_about_requests(make_environment: Make) -> None:
+    environment = make_environment(
+        target="defaults: {port: 80, timeout: 5s, concurrency: 7, execution_env: gen1, memory: 1Gi}\n    strategy: canary",
+        worker="{kind: worker_pool}",
+        staging="strategy: {type: canary, stages: [9]}",
+    )
+    pool = cloud_run(environment).service("worker")
+    assert pool.pool
+    assert pool.config == ServiceConfig(kind="worker_pool", memory="1Gi")
+    assert web(environment).port == 80
+    assert [unit.strategy is None for unit in environment.regions[0].units] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("over", "expected"),
     [

@@ -27,6 +27,10 @@ CANARY = "strategy: {type: canary"
         ({"worker": "{kind: worker_pool, port: 80, strategy: canary}"}, [
             "targets.gcp.services.worker.port: `port` is for requests, and a worker pool takes none",
             "targets.gcp.services.worker.strategy: a worker pool takes no requests that stages could be judged by"]),
+        ({"worker": "{kind: worker_pool, execution_env: gen1}"}, "targets.gcp.services.worker.execution_env: a worker pool always runs in the second generation"),
+        ({"worker": "{kind: worker_pool, execution_env: gen2}"}, None),
+        ({"worker": "{kind: worker_pool}", "staging": "services: {worker: {public: true}}"}, "environments.staging.services.worker.public: `public` is for requests, and a worker pool takes none"),
+        ({"worker": "{kind: worker_pool}", "staging": "services: {worker: {kind: worker_pool, memory: 1Gi}}"}, None),
         ({"worker": "{kind: worker_pool}", "staging": "services: {worker: {kind: service}}"}, "environments.staging.services.worker.kind: a service is of one kind in all environments"),
         ({"web": "{after: [wroker]}"}, "targets.gcp.services.web.after[0]: there is no service `wroker`; did you mean `worker`?"),
         ({"web": "{after: worker}", "worker": "{after: web}"}, "targets.gcp.services.web.after: waits for itself: `web` after `worker` after `web`"),
@@ -39,6 +43,7 @@ CANARY = "strategy: {type: canary"
         ({"web": "{regions: [elsewhere]}"}, "targets.gcp.services.web.regions: there is no region `elsewhere`; there is `r`"),
         ({"web": "{name: a-name-that-is-much-too-long-for-a-tag-beside}", "production": "project: q"}, "targets.gcp.services.web: `a-name-that-is-much-too-long-for-a-tag-beside` has 45 characters; at most 35 leave room for a tag and a revision's name"),
         ({"web": "{name: 'a-name-that-is-much-too-long-${vars.X}'}", "production": "project: q"}, None),
+        ({"target": "watch: 10s"}, "targets.gcp.watch.time: is over before a line has had its `delay` to arrive"),
         ({"target": "watch: {time: 5m, then: rolback}"}, "targets.gcp.watch.then: should be `rollback` or `suggest`, not `rolback`"),
     ],
 )  # fmt: skip

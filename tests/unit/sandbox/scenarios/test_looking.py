@@ -8,7 +8,7 @@ import pytest
 
 from bot.sandbox.runtime import InstantRuntime
 from bot.sandbox.scenarios import looking
-from bot.sandbox.scenarios.expectations import COMMON, ended, made, reacted, says, serves
+from bot.sandbox.scenarios.expectations import COMMON, ended, made, reacted, says, serves, serves_with_pool
 from bot.sandbox.scenarios.faults import harm
 from bot.sandbox.scenarios.model import BOT, Expectation, Play, shop
 from bot.sandbox.world import TOKEN, Ran, World
@@ -82,6 +82,7 @@ def test_a_traceback_is_found(play: Play) -> None:
 
 def test_nothing_serves_in_a_new_world(play: Play) -> None:
     assert looking.serving(play.world, "web", "staging") == "nothing"
+    assert looking.working(play.world, "worker", "staging") == "nothing"
     assert looking.locks(play.world) == []
     assert looking.builds(play.world) == []
 
@@ -104,6 +105,7 @@ def test_expectations_fail_where_the_world_is_otherwise(play: Play) -> None:
     assert judged(made(builds=0, deployments=1), play) == [True, False]
     assert judged(reacted("eyes"), play) == [False]
     assert judged(serves("feature"), play) == [False, False, False]
+    assert judged(serves_with_pool("feature", instances=2), play) == [False, False, False]
     play.repository.add_comment(number, "all is well", author=BOT)
     assert judged(says("all is", never=("well",)), play) == [True, True, False]
     assert judged(says("nothing", comments=2), play) == [False, False]

@@ -104,7 +104,7 @@ ERRORS = 'resource.labels.revision_name=("shop-web-0123456-zz") AND severity>=ER
         (
             Rollout(id="rollout", service="web", timeout=1),
             {},
-            'resource.labels.service_name="shop-web" AND resource.labels.revision_name="shop-web-0123456-zz"',
+            'resource.labels.service_name="shop-web" AND resource.labels.location="us-central1" AND resource.labels.revision_name=("shop-web-0123456-zz")',
         ),
         (Shift(id="shift", services=("web",), percent=100, timeout=1), {}, ERRORS),
         (Restore(id="undo", to=Serving(), timeout=1), {}, ERRORS),

@@ -178,8 +178,9 @@ def test_somebody_elses_traffic_is_not_overwritten(
     target: Any, known: Any, web: Any, wire: Any, api_error: Any
 ) -> None:
     web(service(OLD_SERVES), service([target_of("theirs", 100)], etag='"2"'), patch=[api_error(409, "ABORTED")])
-    with pytest.raises(ConflictError):
-        target.apply(ROLLOUT, known)
+    state = ServiceState(service="web", traffic=(TrafficShare(revision=OLD, percent=100),))
+    with pytest.raises(ConflictError, match=r"Somebody changed the traffic of web .*: 100 % on theirs"):
+        target.apply(ROLLOUT, replace(known, found=Serving(services=(state,))))
     assert len(wire.made("PATCH", "shop-web")) == 1
 
 

@@ -11,6 +11,7 @@ from bot.targets.run_template import (
     Place,
     job_template,
     label,
+    pool_template,
     release_labels,
     revision_name,
     script,
@@ -239,3 +240,36 @@ def test_names(release: Any) -> None:
     assert release_labels(release)["slipway-environment"] == "staging"
     with pytest.raises(ConfigError, match="has 66 characters"):
         revision_name("w" * 55, release)
+
+
+# Worker pools
+
+
+def test_a_worker_pools_revision_keeps_what_is_not_declared(release: Any) -> None:
+    before = run_v2.WorkerPoolRevisionTemplate(
+        revision="left-by-gcloud",
+        labels={"team": "blue"},
+        containers=[
+            {"name": "work", "image": "repo@sha256:0", "env": [{"name": "KEPT", "value": "1"}]},
+            {"name": "proxy"},
+        ],
+        node_selector={"accelerator": "nvidia-l4"},
+    )
+    config = ServiceConfig(kind="worker_pool", env={"A": "b"}, args=("--every", "5"), execution_env="gen2")
+    after = pool_template(config, before, image=IMAGE, name="worker-1", release=release, place=PLACE)
+    assert (after.revision, after.labels["team"], after.labels["slipway-release"]) == ("worker-1", "blue", "zz")
+    work, proxy = after.containers
+    assert (work.image, work.args) == (IMAGE, ["--every", "5"])
+    assert [(one.name, one.value) for one in work.env] == [("KEPT", "1"), ("A", "b")]
+    assert json.loads(after.annotations[MANAGED])["env"] == ["A"]
+    assert (proxy.name, after.node_selector.accelerator) == ("proxy", "nvidia-l4")
+    assert before.revision == "left-by-gcloud"
+
+
+def test_a_worker_pools_first_revision(release: Any) -> None:
+    vpc = {"network": "default", "egress": "all-traffic"}
+    config = ServiceConfig.model_validate({"kind": "worker_pool", "service_account": "w@acme", "vpc": vpc})
+    made = pool_template(config, None, image=IMAGE, name="worker-1", release=release, place=PLACE)
+    assert [(one.image, list(one.ports)) for one in made.containers] == [(IMAGE, [])]
+    assert made.service_account == "w@acme"
+    assert made.vpc_access.network_interfaces[0].network == "default"

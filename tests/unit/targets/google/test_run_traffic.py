@@ -118,14 +118,14 @@ def test_what_serves_is_judged_by_statuses_and_what_is_asked_by_targets() -> Non
     wanted = (share("new", 100, "pr-7"),)
     target = {"type_": REVISION, "revision": "new", "percent": 100, "tag": "pr-7"}
     moving = service({"revision": "old", "percent": 100}, wanted=[target])
-    assert is_wanted(moving, wanted)
-    assert not matches(moving, wanted)
+    assert is_wanted(asked(moving), wanted)
+    assert not matches(shares(moving), wanted)
     moved = service(
         {"revision": "new", "percent": 60, "tag": "pr-7"}, {"revision": "new", "percent": 40}, wanted=[target]
     )
-    assert matches(moved, wanted)
-    assert not matches(moved, (share("new", 100),))
-    assert not is_wanted(service(wanted=[{"type_": LATEST, "percent": 100}]), wanted)
+    assert matches(shares(moved), wanted)
+    assert not matches(shares(moved), (share("new", 100),))
+    assert not is_wanted(asked(service(wanted=[{"type_": LATEST, "percent": 100}])), wanted)
     assert asked(service(wanted=[{"type_": LATEST, "percent": 100}])) == ()
 
 
