@@ -17,6 +17,7 @@ from bot.core.serving import Artifact, Serving
 if TYPE_CHECKING:  # few releases compare versions or are only shown
     from bot.core.canary import Observed
     from bot.core.changes import Preview
+    from bot.core.images import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,11 @@ class Target(Protocol):
     @property
     def traits(self) -> Traits:
         """What planning has to know."""
+        ...
+
+    @property
+    def registry(self) -> Images | None:
+        """The registry of what it runs; None where there is none to ask."""
         ...
 
     def serving(self) -> Serving:

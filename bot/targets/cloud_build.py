@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 
@@ -12,18 +11,17 @@ from bot.core.plan import Build
 from bot.core.serving import Artifact
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Absent, Broken, Done, Known, Observation, Others, Running, Source
-from bot.errors import NotFoundError, UpstreamError
+from bot.errors import UpstreamError
+from bot.targets import artifact_registry
 from bot.targets.cloud_build_request import Overlaid, Upload, build_request, find_filter, is_of_release
 from bot.targets.google import Google
-from bot.targets.google_errors import change, check, read
+from bot.targets.google_errors import change, read
 from bot.targets.parallel import together
 from bot.targets.source_upload import upload
 
 Status = cloudbuild_v1.Build.Status
 _UNDER_WAY = (Status.PENDING, Status.QUEUED, Status.WORKING)
 _LOOKED_AT = 50  # builds of one sha and configuration that are looked at; more are never reached in practice
-# An image in Artifact Registry: LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE.
-_IMAGE = re.compile(r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<image>.+)")
 
 
 class Builds:
@@ -43,7 +41,7 @@ class Builds:
         artifact = step.promoted
         if artifact is None:
             return Broken(detail=f"No image of {step.promoted_from} is known.")
-        if not self._exists(artifact.reference):
+        if not artifact_registry.exists(self._google, artifact.reference):
             return Broken(
                 detail=f"The image of {step.promoted_from}, {artifact.reference}, is not in its registry any more."
             )
@@ -103,7 +101,7 @@ class Builds:
         builds = self._list(known)
         for build in builds:
             artifact = self._artifact(build, known)
-            if artifact is not None and self._exists(artifact.reference):
+            if artifact is not None and artifact_registry.exists(self._google, artifact.reference):
                 return Done(handle=build.name, link=build.log_url, artifact=artifact, detail=_found_detail(artifact))
         under_way = next((build for build in builds if build.status in _UNDER_WAY), None)
         if under_way is not None:
@@ -149,25 +147,6 @@ class Builds:
             reused=not is_of_release(build, known.release),
             link=build.log_url,
         )
-
-    def _exists(self, reference: str) -> bool:
-        """Whether an image is still in Artifact Registry. One that cannot be asked for is not there.
-
-        Asked by hand: one call does not pay for another client's import. A ``/`` inside the image's name is written
-        ``%2F`` in resource names (artifactregistry.v1 dockerImages.get; AIP-122 on nested ids).
-        """
-        repository, _, digest = reference.partition("@")
-        match = _IMAGE.fullmatch(repository)
-        if match is None:
-            return False
-        image = match["image"].replace("/", "%2F")
-        name = f"projects/{match['project']}/locations/{match['location']}/repositories/{match['repository']}"
-        url = f"{self._google.endpoints.artifactregistry}/v1/{name}/dockerImages/{image}@{digest}"
-        try:
-            read("look for the image", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
-        except NotFoundError:
-            return False
-        return True
 
 
 def _no_others(repository: str) -> Source:

@@ -26,6 +26,7 @@ from bot.targets.run_template import revision_name
 if TYPE_CHECKING:
     from bot.core.canary import Observed
     from bot.core.changes import Preview
+    from bot.core.images import Images
     from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
@@ -76,6 +77,13 @@ class CloudRun:
     def traits(self) -> Traits:
         """What planning has to know."""
         return Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
+
+    @cached_property
+    def registry(self) -> Images:
+        """The images in Artifact Registry."""
+        from bot.targets.google_images import GoogleImages  # noqa: PLC0415 - wanted only once a release is verified
+
+        return GoogleImages(self._google)
 
     def serving(self) -> Serving:
         """Ask what every configured service serves now, all at once."""

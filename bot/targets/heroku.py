@@ -51,6 +51,10 @@ class HerokuApp:
         """What planning has to know."""
         return Traits(kind="heroku", separate_build=False, traffic_split=False, jobs=False)
 
+    @property
+    def registry(self) -> None:
+        """None: a slug lies in no registry."""
+
     def serving(self) -> Serving:
         """Ask what the app serves now. Three calls at once, and one for a slug not seen before.
 

@@ -28,6 +28,7 @@ APIS = {
     "cloudbuild": "cloudbuild.v1",
     "storage": "storage.v1",
     "artifactregistry": "artifactregistry.v1",
+    "containeranalysis": "containeranalysis.v1",
     "logging": "logging.v2",
     "sts": "sts.v1",
     "iamcredentials": "iamcredentials.v1",
