@@ -10,7 +10,6 @@ from bot.app.context import Context
 from bot.app.decision import Case
 from bot.core.facts import Deployment, LockRecord
 from bot.core.record import Entry, Record
-from bot.core.serving import Artifact
 from bot.core.spec import CloudRunSpec
 from bot.errors import SlipwayError
 from bot.report.answers import interrupted_comment
@@ -22,7 +21,6 @@ def record(
 ) -> Deployment:
     """Write the record before the first mutation."""
     request, run, build = case.request, context.settings.run, case.build
-    promoted = build.promoted if build is not None else None
     written = Record(
         id=request.id,
         verb="rollback" if request.command.verb == "rollback" else "deploy",
@@ -39,8 +37,8 @@ def record(
         pins=pins,
         sources=sources,
         goal=case.goal.deployment.id if case.goal else 0,
-        image=_image(case, promoted),
-        promoted=promoted,
+        image=image_of(case),
+        promoted=build.promoted if build is not None else None,
         promoted_from=build.promoted_from if build is not None else "",
     )
     return context.github.create_deployment(
@@ -52,10 +50,10 @@ def record(
     )
 
 
-def _image(case: Case, promoted: Artifact | None) -> str:
+def image_of(case: Case) -> str:
     """Return the repository of the image that is released, ``""`` where there are no images."""
-    if promoted is not None:
-        return promoted.reference.partition("@")[0]
+    if case.build is not None and case.build.promoted is not None:
+        return case.build.promoted.reference.partition("@")[0]
     if case.goal is not None:
         return case.goal.record.image
     spec = case.environment.spec

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import endings, previewing, records, sources
+from bot.app import endings, images, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
@@ -324,7 +324,9 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     """Write the end everywhere: deployment status, comment, reaction, summary."""
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
-    report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
+    attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
+    report = reporter.end(ended, serving, case.environment, behind_by=behind.result(), provenance=attested.result())
+    kept = images.keep(context, case, ended)
     hold = None
     if report.state == "released" and report.verb == "rollback":
         hold = context.gatherer.ask(records.put_on_hold, context, case)
@@ -334,7 +336,7 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     comment_id, untold = _write_last(reporter, report, status, sign)
     if hold is not None and hold.exception() is not None:
         untold.append("Automatic releases could not be put on hold: the next push may release again.")
-    context.summary += untold
+    context.summary += [*untold, *map(context.clean, kept.result())]
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,

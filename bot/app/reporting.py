@@ -10,6 +10,7 @@ from dataclasses import replace
 from bot.app import endings
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
+from bot.core.images import Provenance
 from bot.core.outcome import Decision, Outcome, ReleaseReport, ServiceLine, StepResult
 from bot.core.plan import Build, Plan
 from bot.core.record import Entry, usual_seconds
@@ -117,7 +118,15 @@ class Reporter:
     def _edit(self, body: str) -> None:
         self._context.say(self._request, body, rest=False)  # the summary has every log in full
 
-    def end(self, ended: Ended, serving: Serving | None, environment: Environment, *, behind_by: int) -> ReleaseReport:
+    def end(
+        self,
+        ended: Ended,
+        serving: Serving | None,
+        environment: Environment,
+        *,
+        behind_by: int,
+        provenance: Provenance | None = None,
+    ) -> ReleaseReport:
         """Return the last report."""
         if self._comparison is not None:
             self._comparison.exception()  # wait for it: the end is not hurried
@@ -138,6 +147,7 @@ class Reporter:
             warnings=endings.warnings(ended),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
+            provenance=provenance,
             next=endings.following(ended, report, self._request.command.verb),
         )
         return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))

@@ -593,6 +593,9 @@ class CloudRunTarget(Model):
     rollout_timeout: Duration = Field(
         300.0, description="How long a revision may take to be ready, and traffic to move."
     )
+    keep_releases: int = Field(
+        10, ge=1, le=100, description="How many successful releases can be gone back to: what they served is kept."
+    )
     scheduler: Scheduler | None = Field(None, description="Scheduler sync. *Parsed; not acted on yet.*")
     order: tuple[str, ...] = Field(
         (),

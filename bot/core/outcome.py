@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bot.core.changes import Change
 from bot.core.checks import CheckResult
 from bot.core.facts import Commit, Comparison
+from bot.core.images import Provenance
 from bot.core.target import Diagnosis
 
 
@@ -256,6 +257,7 @@ class ReleaseReport:
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
     promoted_from: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None  # what is attested of the image, where that was asked for
     notes: tuple[str, ...] = ()  # what was left out of the plan, and why
     warnings: tuple[str, ...] = ()  # what went well, but wants a look
 

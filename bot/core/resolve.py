@@ -46,6 +46,7 @@ class Environment:
     promotion: Promotion | None = None
     build_timeout: float = 1200.0
     rollout_timeout: float = 300.0
+    keep_releases: int = 10
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_yet: tuple[str, ...] = ()
 
@@ -139,6 +140,7 @@ def resolve(
         promotion=declared.promote_from,
         build_timeout=build_timeout,
         rollout_timeout=rollout_timeout,
+        keep_releases=target.keep_releases if isinstance(target, CloudRunTarget) else 0,
         roles=roles(config, name),
         not_yet=not_yet(config, name),
     )

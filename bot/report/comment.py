@@ -13,6 +13,7 @@ from urllib.parse import quote
 from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
 from bot.report.markdown import address, cell, code, details, prose
+from bot.report.provenance import provenance_lines
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration, listing, short
 
@@ -94,7 +95,10 @@ def _released(report: ReleaseReport) -> list[str]:
         _on_hold(report),
         _behind(report),
         next_line(report.next),
-        _folded("What serves", [services_table(report.services, tried=False), _artifact(report)]),
+        _folded(
+            "What serves",
+            [services_table(report.services, tried=False), _artifact(report), provenance_lines(report.provenance)],
+        ),
         commits(report),
         _folded("Timeline and steps", [steps_table(report), gantt(report)]),
     ]

@@ -32,6 +32,7 @@ from bot.core.facts import (
     PullRequest,
     Run,
 )
+from bot.core.images import Provenance
 from bot.core.outcome import Outcome
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
@@ -47,6 +48,7 @@ from bot.core.target import (
     Known,
     Observation,
     Phase,
+    ReleaseId,
     Running,
     Target,
     Traits,
@@ -351,6 +353,23 @@ class FakeGitHub:
         return [kept.state for kept in self.kept if kept.environment == environment]
 
 
+class FakeRegistry:
+    """``attested`` is what is read of any image; ``kept`` what was asked to be kept."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.attested = Provenance(image="")
+        self.kept: list[tuple[str, tuple[str, ...], int]] = []
+
+    def provenance(self, image: str) -> Provenance:
+        self._log("provenance", image)
+        return replace(self.attested, image=image)
+
+    def keep(self, release: ReleaseId, images: Collection[str], newest: int) -> None:
+        self._log("keep", *images)
+        self.kept.append((release.key, tuple(images), newest))
+
+
 class FakeTarget:
     """Two services, one job. What is applied happens at once and is seen at the second look.
 
@@ -361,6 +380,7 @@ class FakeTarget:
 
     def __init__(self, log: Log, names: tuple[str, ...] = ("web", "worker"), zone: str = "test") -> None:
         self._log, self.zone = log, zone
+        self.registry = FakeRegistry(log)
         self._mutex = threading.Lock()
         self.live = {name: ServiceState(service=name, exists=False) for name in names}
         self.broken: set[str] = set()

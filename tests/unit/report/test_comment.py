@@ -26,6 +26,7 @@ NAMES = [
     "released-already",
     "released-behind",
     "promoted",
+    "attested",
     "build-failed",
     "job-failed",
     "rollout-failed",
