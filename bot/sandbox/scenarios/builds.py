@@ -15,6 +15,7 @@ from bot.sandbox.scenarios.expectations import (
     true,
 )  # fmt: skip
 from bot.sandbox.scenarios.model import Play, Scenario
+from bot.sandbox.wire import Fault
 
 PRODUCTION = "  production: {target: gcp, permissions: {deploy: admin}}"
 
@@ -97,6 +98,71 @@ def _greetings(play: Play) -> list[str]:
     return [
         f"{image.env['SHOP_TONE']} {(image.root / file).read_text().strip()}" for image in looking.images(play.world)
     ]
+
+
+# -- provenance ---------------------------------------------------------------------------------------------
+def _attested(play: Play) -> None:
+    play.world.configure(lambda text: text.replace("build:\n", "build:\n  provenance: true\n"))
+    play.pull_request("feature")
+    play.say("/deploy staging")
+
+
+def _attested_unread(play: Play) -> None:
+    """Let nobody have granted what reading it takes."""
+    play.world.cloud.analysis.fail(Fault(route=r"^GET .*/occurrences$", kind="status", status=403, times=9))
+    _attested(play)
+
+
+def _verifiable(play: Play) -> str:
+    """Return the source that the provenance of the image names, as a verifier wants it: without its generation."""
+    (image,) = looking.images(play.world)
+    (occurrence,) = [
+        each for each in play.world.cloud.analysis.occurrences if each["resourceUri"].endswith(image.digest)
+    ]
+    material = occurrence["build"]["intotoStatement"]["slsaProvenance"]["materials"][0]["uri"]
+    return f"--source-uri {material.partition('#')[0]} --builder-id"
+
+
+# -- clean-up -----------------------------------------------------------------------------------------------
+# What docs/how-to/keep-images.md tells to set.
+POLICIES = {
+    "delete-old": {"action": "DELETE", "condition": {"tagState": "ANY", "olderThan": "2592000s"}},
+    "keep-released": {"action": "KEEP", "condition": {"tagState": "TAGGED", "tagPrefixes": ["released-"]}},
+}
+DAY = 86_400.0
+
+
+def _clean_up(play: Play) -> None:
+    """Release three heads to staging, of which the second also serves in production; then a month goes by."""
+    play.world.configure(lambda text: text.replace("type: cloud_run\n", "type: cloud_run\n    keep_releases: 1\n"))
+    play.release_main()
+    play.pull_request("feature")
+    play.say("/deploy staging")
+    play.say("/deploy production", author="lee")
+    play.branch("slow_start")
+    play.number = play.repository.open_pull_request(head="slow_start", title="Warm the cache", author="dana")
+    play.say("/deploy staging")
+    play.world.console.set_cleanup_policies("shop", POLICIES)
+    play.notes["deleted"] = play.world.cloud.registry.clean_up(at=play.world.clock() + 31 * DAY)
+
+
+def _clean_up_refused(play: Play) -> None:
+    """Let nobody have granted what tagging takes."""
+    play.world.cloud.registry.fail(Fault(route=r"^POST .*/tags$", kind="status", status=403))
+    play.pull_request("feature")
+    play.say("/deploy staging")
+
+
+def _tags_of_ours(play: Play) -> list[str]:
+    """Return the environments of the tags that keep images, with the commits of those, by name."""
+    store, names = play.world.cloud.images, {sha[:7]: name for name, sha in play.shas.items()}
+    found = []
+    for repository in store.repositories():
+        for tag, digest in store.tags(repository).items():
+            image = store.resolve(f"{repository}@{digest}")
+            if tag.startswith("released-") and image is not None:
+                found.append(f"{tag.split('-')[1]} {names[image.env['SHOP_VERSION']]}")
+    return sorted(found)
 
 
 SCENARIOS = (
@@ -199,6 +265,76 @@ SCENARIOS = (
             *nothing_changed(),
             *serves(""),
             *says("The repository acme/words, whose source joins the build, cannot be read", "`sources-token`"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="provenance",
+        summary="a build that asks for provenance has its builder, its format and how to verify it shown",
+        act=_attested,
+        expectations=(
+            *COMMON,
+            *ended("released", "released"),
+            *made(builds=1, deployments=1),
+            *serves("feature"),
+            *says(
+                "Provenance: `SLSA v0.1` by `https://cloudbuild.googleapis.com/GoogleHostedWorker@v0.3`",
+                lambda play: f"slsa-verifier verify-image {looking.references(play.world)[0]} ",
+                _verifiable,
+            ),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="provenance-unread",
+        summary="provenance that may not be read is said to be so, and the release is live all the same",
+        act=_attested_unread,
+        expectations=(
+            *COMMON,
+            *ended("released", "released"),
+            *serves("feature"),
+            *reacted("eyes", "rocket"),
+            *says("Provenance: could not be read", never=("slsa-verifier",)),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="clean-up-keeps-releases",
+        summary="a month later the registry's clean-up deletes images, but none of what is tagged as released",
+        act=_clean_up,
+        expectations=(
+            *COMMON,
+            *ended("released", "released"),
+            *serves("slow_start"),
+            *serves("feature", environment="production"),
+            *true("what is tagged", _tags_of_ours, ["production feature", "staging slow_start"]),
+            *true("images deleted", lambda play: len(play.notes["deleted"]), 1),
+            *true(
+                "images left",
+                lambda play: [image.env["SHOP_VERSION"] for image in looking.images(play.world)],
+                lambda play: [play.sha("feature"), play.sha("slow_start")],
+            ),
+            *true("nothing is told of it", lambda play: "clean-up" in play.last.summary, expected=False),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="clean-up-not-kept",
+        summary="tags that the registry refuses to set are told in the summary, and the release is live all the same",
+        act=_clean_up_refused,
+        expectations=(
+            *COMMON,
+            *ended("released", "released"),
+            *serves("feature"),
+            *reacted("eyes", "rocket"),
+            *true("what is tagged", _tags_of_ours, []),
+            *true(
+                "the summary tells",
+                lambda play: (
+                    "The tags that keep released images from clean-up are not as they should be" in play.last.summary
+                ),
+            ),
+            *says(lambda play: f"🟢 `{play.sha('feature')}` is live on **staging**", never=("clean-up",)),
         ),
         instant=True,
     ),

@@ -129,6 +129,12 @@ def images(world: World) -> list[Image]:
     return sorted((each for name in store.repositories() for each in store.images(name)), key=lambda each: each.created)
 
 
+def references(world: World) -> list[str]:
+    """Return the names by digest of the images that the registry has."""
+    store = world.cloud.images
+    return [f"{name}@{image.digest}" for name in store.repositories() for image in store.images(name)]
+
+
 # -- Heroku -------------------------------------------------------------------------------------------------
 def heroku_serving(world: World) -> str:
     """Say which release of the Heroku app is current, and what answers."""
