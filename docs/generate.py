@@ -83,6 +83,7 @@ EXAMPLES: Mapping[str, str] = {
     "    formation: {web: 2, beat: {qty: 1, max: 1}}",
     "EnvironmentConfig": "environments:\n  staging: {target: gcp, on: push}\n  production:\n    target: gcp\n"
     "    url: https://shop.example\n    permissions: {deploy: admin}",
+    "Promotion": "environments:\n  staging: {}\n  production: {promote_from: {environment: staging, soak: 1h}}",
     "Approvals": "environments:\n  production: {approvals: {environment: production}}",
 }
 
