@@ -10,7 +10,7 @@ from dataclasses import replace
 from bot.app.answers import answer_help, answer_status, unlock
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
-from bot.app.release import release
+from bot.app.release import ready, release
 from bot.core.commands import MAX_COMMANDS, REGISTRY
 from bot.core.config import Config
 from bot.core.config_file import load
@@ -115,7 +115,8 @@ def _one(context: Context, config: Config, request: Request) -> Outcome:
         if request.command.verb == "status":
             return answer_status(context, config, request)
         if request.command.verb == "unlock":
-            return unlock(context, request)
+            # The command job may not delete a ref: that is for the release job, as all changes are.
+            return ready(request, "") if context.settings.phase == "command" else unlock(context, request)
         return release(context, config, request)
     except SlipwayError as error:
         context.tell_problem(request, error)
@@ -168,7 +169,8 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
             sentence=f"One comment may hold {MAX_COMMANDS} commands, not {len(requests)}.",
             next="Write another comment.",
         )
-    changed = [request.command.environment for request in requests if REGISTRY[request.command.verb].mutates]
+    verbs = [(REGISTRY[request.command.verb], request.command.environment) for request in requests]
+    changed = [environment for verb, environment in verbs if verb.mutates and verb.exclusive]
     twice = next((name for name in changed if changed.count(name) > 1), None)
     if twice is None:
         return None

@@ -29,7 +29,7 @@ class Case:
     ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha; ``found`` is what served when
     it was decided. ``goal`` is the release that a rollback goes back to, ``goal_state`` what that served. ``notes`` say
     what was left out of the plan. ``resumed`` is the same command's own release that an earlier run left unfinished;
-    ``touched`` is whether one may have changed what serves.
+    ``touched`` is whether an earlier one may have changed what serves and was not taken back.
     """
 
     request: Request
@@ -72,10 +72,10 @@ def decide(
     # Only the newest can have been interrupted: whatever came after an older one has brought the world to an end.
     interrupted = past[0] if past and not past[0].finished else None
     resumed = interrupted if interrupted is not None and interrupted.record.id == request.id else None
-    before = serving
-    if interrupted is not None and interrupted.record.before.exists:
-        # What serves now may be what the interrupted release left: its own record says what served before it.
-        before = interrupted.record.before
+    # What serves now may be left of a release that was interrupted, or whose way back failed: then its own record says
+    # what served before it.
+    left = interrupted or left_behind(past, serving)
+    before = left.record.before if left is not None and left.record.before.exists else serving
     previous = rollback.made(past, before)
     sha, environment = facts.sha, facts.environment
     goal, goal_state = None, None
@@ -111,8 +111,25 @@ def decide(
         goal_state=goal_state,
         notes=notes,
         resumed=resumed,
-        touched=interrupted is not None,
+        touched=left is not None,
     )
+
+
+def left_behind(past: tuple[Entry, ...], serving: Serving) -> Entry | None:
+    """Return the release that failed and still has traffic somewhere, because its way back failed too.
+
+    One before which nothing served has no way back, and is none. Where revisions carry no label of their release
+    (Heroku), the sha tells, unless it was released well at some time.
+    """
+    labels = [
+        state.labels.get(share.revision, {}) for state in serving.services for share in state.traffic if share.percent
+    ]
+    keys = {label.get("slipway-release") for label in labels}
+    shas = {label.get("slipway-sha") for label in labels if "slipway-release" not in label}
+    shas -= {entry.record.sha for entry in past if entry.succeeded}
+    failed = (entry for entry in past if entry.record.verb == "deploy" and not entry.succeeded)
+    known = (entry for entry in failed if entry.record.before.exists)
+    return next((entry for entry in known if entry.key in keys or entry.record.sha in shas), None)
 
 
 def _decidable(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from bot.core.changes import migrations
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine
 from bot.core.plan import Restore
 from bot.core.resolve import Environment
 from bot.core.serving import ServiceState, Serving
+from bot.core.spec import CloudRunSpec
 from bot.core.words import short
 from bot.engine.execution import Ended
 
@@ -38,6 +40,24 @@ def cause(ended: Ended) -> str:
         return "The workflow run was stopped." if ended.cancelled else ""
     said = ended.failed.detail
     return said if not said or said.endswith((".", "!", "?")) else f"{said}."
+
+
+def not_undone(ended: Ended, report: ReleaseReport, environment: Environment) -> tuple[str, ...]:
+    """Return what a way back leaves behind: what jobs have changed, and the migrations that a rollback goes behind."""
+    names = migrations(report.comparison.files) if report.comparison is not None else ()
+    ran = ", ".join(f"`{name}`" for name in names)
+    if report.verb == "rollback":
+        return (f"{ran} (the database keeps what {'it' if len(names) == 1 else 'they'} did)",) if names else ()
+    if ended.failed is None and not ended.cancelled:
+        return ()
+    return tuple(f"job `{job}`{f' with {ran}' if ran else ''} ({_stays(environment, job)})" for job in ended.jobs)
+
+
+def _stays(environment: Environment, job: str) -> str:
+    jobs = environment.spec.jobs if isinstance(environment.spec, CloudRunSpec) else ()
+    if any(one.key == job and one.config.compatible == "breaking" for one in jobs):
+        return "it is `breaking`: the former release may not live with what it changed"
+    return "what it changed in the database stays"
 
 
 def warnings(ended: Ended) -> tuple[str, ...]:
@@ -95,6 +115,7 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
                 now_percent=share,
                 url=state.url if state else "",
                 healthy=_healthy(ended, now, wanted, share),
+                asked=serving is not None,
             )
         )
     return tuple(found)

@@ -24,7 +24,7 @@ PLAN = "plan"  # the flag that names a plan
 def show(context: Context, case: Case) -> Outcome:
     """Show what would be done. Nothing is taken, written down or changed."""
     request, name = case.request, case.environment.name
-    compared = context.gatherer.ask(_compare, context, case)
+    compared = context.gatherer.ask(compare, context, case)
     preview = preview_of(context, case)
     comparison = compared.result()
     report = PlanReport(
@@ -112,10 +112,17 @@ def _again(request: Request, case: Case) -> str:
     return " ".join([f"/{request.command.verb}", case.environment.name, *sha, *flags])
 
 
-def _compare(context: Context, case: Case) -> Comparison | None:
+def compare(context: Context, case: Case) -> Comparison | None:
+    """Compare what serves with what would; None where that cannot be told. Of a rollback: what it takes away.
+
+    GitHub compares from the merge base on, so that the files of a way back are told by looking from its end.
+    """
     if not case.previous_sha or case.previous_sha == case.sha:
         return None
+    back = case.goal_state is not None
+    pair = (case.sha, case.previous_sha) if back else (case.previous_sha, case.sha)
     try:
-        return context.github.compare(case.previous_sha, case.sha)
-    except SlipwayError:  # nice to know; the plan does not hang on it
+        found = context.github.compare(*pair)
+    except SlipwayError:  # nice to know; nothing hangs on it
         return None
+    return replace(found, ahead_by=found.behind_by, behind_by=found.ahead_by, commits=()) if back else found

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 
 from bot.app.context import Context
 from bot.app.decision import Case
+from bot.app.interruption import abandon, tell_of_interruption
 from bot.core.facts import Deployment, LockRecord
-from bot.core.record import Entry, Record
+from bot.core.record import Record
 from bot.core.spec import CloudRunSpec
 from bot.errors import SlipwayError
-from bot.report.answers import interrupted_comment
-from bot.report.comment import marker
 
 
 def record(
@@ -68,29 +67,7 @@ def announce(context: Context, case: Case, deployment: Deployment) -> None:
     for entry in case.history:
         if not entry.finished and entry.deployment.id != deployment.id:
             abandon(context, entry.deployment, "Its run ended before it did.")
-            _tell_of_interruption(context, case, entry)
-
-
-def _tell_of_interruption(context: Context, case: Case, entry: Entry) -> None:
-    """Make the comment of a run that is gone true: it would say for ever that it is releasing."""
-    ours = context.comment_of(case.request)
-    if not entry.record.comment_id or (ours is not None and ours.id == entry.record.comment_id):
-        return
-    body = interrupted_comment(
-        sha=entry.record.sha,
-        environment=case.environment.name,
-        taken_over_by=case.request.actor,
-        url=ours.url if ours else context.settings.run.url,
-        marker=marker(entry.record.id, environment=case.environment.name, sha=entry.record.sha),
-    )
-    with suppress(SlipwayError):
-        context.final.edit_comment(entry.record.comment_id, body)
-
-
-def abandon(context: Context, deployment: Deployment, why: str) -> None:
-    """Close a deployment that nothing was done for. One left open is taken for an interrupted one, to no harm."""
-    with suppress(SlipwayError):
-        context.final.set_status(deployment.id, "error", description=why)
+            tell_of_interruption(context, case.request, case.environment.name, entry)
 
 
 def close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:

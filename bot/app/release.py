@@ -12,6 +12,7 @@ from bot.app import endings, images, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
+from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
@@ -50,6 +51,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
     if done is not None and done.succeeded:
+        let_go(context, facts)
         return _already_done(request, done)
     if refusals:
         return context.refuse(request, refusals, sha="" if request.command.verb == "rollback" else sha)
@@ -58,7 +60,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return resolved_at(context, config, request, other)
 
     if context.settings.phase == "command":
-        return _ready(request, sha)
+        return ready(request, sha)
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
@@ -72,7 +74,8 @@ NOT_A_PULL_REQUEST = Refusal(
 )
 
 
-def _ready(request: Request, sha: str) -> Outcome:
+def ready(request: Request, sha: str) -> Outcome:
+    """Return that the release job may go on."""
     name = request.command.environment
     return Outcome(decision=Decision.RELEASE, reason=Reason.READY, environment=name, environments=(name,), sha=sha)
 
@@ -100,33 +103,33 @@ def _holding(
 ) -> Outcome:
     """Take the environment's lock, and release under it: what serves is asked while nobody else may change it.
 
-    The comment is made beside it: its author need not wait for what the release waits for.
+    The comment comes after the lock, which names its thread: of a run that dies, it can be found by that.
     """
     reporter = Reporter(context, request, started=context.clock.now())
+    lock = _take_lock(context, facts, request)
+    if isinstance(lock, Refusal):
+        return context.refuse(request, (lock,), sha=facts.sha)
     earlier = by_command(history, request.id)
     if earlier is not None and not earlier.finished:
         context.adopt_comment(request, earlier.record.comment_id)
     comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
+    tidied = context.gatherer.ask(tell_of_the_dead, context, facts, request, comment)
     try:
-        lock = _take_lock(context, facts, request)
-        if isinstance(lock, Refusal):
-            return _refused(context, request, lock, reporter, comment, sha=facts.sha)
-        try:
-            connected = target.result()
-            history = _deeper(context, request, history)
-            case = _decide(context, facts, request, connected, history, environment_at)
-            if isinstance(case, Refusal):
-                return _refused(context, request, case, reporter, comment)
-            changed = previewing.changed(context, case)
-            if changed is not None:
-                return _refused(context, request, changed, reporter, comment, sha=case.sha)
-            return _recorded(context, case, reporter, comment)
-        finally:
-            with suppress(SlipwayError):  # the next command reaps it: this run will be over
-                context.final.release_lock(lock)
+        connected = target.result()
+        history = _deeper(context, request, history)
+        case = _decide(context, facts, request, connected, history, environment_at)
+        if isinstance(case, Refusal):
+            return _refused(context, request, case, reporter, comment)
+        changed = previewing.changed(context, case)
+        if changed is not None:
+            return _refused(context, request, changed, reporter, comment, sha=case.sha)
+        return _recorded(context, case, reporter, comment)
     finally:
         wait([comment])
+        wait([tidied])
         reporter.close()
+        with suppress(SlipwayError):  # the next command reaps it: this run will be over
+            context.final.release_lock(lock)
 
 
 def _decide(
@@ -206,7 +209,7 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
         run_id=run.id,
         run_attempt=run.attempt,
         actor=request.actor,
-        pull_request=request.number or None,
+        pull_request=request.issue or None,
         sha=facts.sha,
         since=datetime.fromtimestamp(context.clock.now(), UTC),
         reason=request.command.flags.get("reason", ""),
@@ -226,10 +229,10 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     try:
         moved = head.result()
     except SlipwayError:
-        records.abandon(context, deployment, "The head could not be read again. Nothing was changed.")
+        abandon(context, deployment, "The head could not be read again. Nothing was changed.")
         raise
     if moved is not None:
-        records.abandon(context, deployment, "The branch moved before anything was changed.")
+        abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
@@ -295,14 +298,7 @@ def _pins(context: Context, case: Case) -> Future[Mapping[str, str]]:
 def _compare(context: Context, case: Case) -> Future[Comparison | None]:
     if not case.previous_sha or case.previous_sha == case.sha:
         return given(None)
-    return context.gatherer.ask(_comparison, context, case.previous_sha, case.sha)
-
-
-def _comparison(context: Context, base: str, head: str) -> Comparison | None:
-    try:
-        return context.github.compare(base, head)
-    except SlipwayError:  # what ships is nice to know; the release does not hang on it
-        return None
+    return context.gatherer.ask(previewing.compare, context, case)
 
 
 def _head_moved(context: Context, case: Case) -> Refusal | None:
@@ -327,15 +323,12 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
     report = reporter.end(ended, serving, case.environment, behind_by=behind.result(), provenance=attested.result())
     kept = images.keep(context, case, ended)
-    hold = None
-    if report.state == "released" and report.verb == "rollback":
-        hold = context.gatherer.ask(records.put_on_hold, context, case)
+    held = report.state == "released" and report.verb == "rollback"
+    hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
-    status = context.gatherer.ask(records.close, context, deployment, state, endings.told(report), report.url)
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
-    comment_id, untold = _write_last(reporter, report, status, sign)
-    if hold is not None and hold.exception() is not None:
-        untold.append("Automatic releases could not be put on hold: the next push may release again.")
+    comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
+    wait([sign])  # before the lock is released
     context.summary += [*untold, *map(context.clean, kept.result())]
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
@@ -348,11 +341,13 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
 
 
 def _write_last(
-    reporter: Reporter, report: ReleaseReport, status: Future[None], sign: Future[None]
+    context: Context, reporter: Reporter, report: ReleaseReport, deployment: Deployment, state: str, hold: Future[None]
 ) -> tuple[int, list[str]]:
-    """Write the last comment and await the last status; returns the comment's id and what could not be written.
+    """Write the last comment, then the last status; returns the comment's id and what could not be written.
 
-    A release that is live stays one, though GitHub may not be told; so it is said in the summary.
+    In this order: a deployment that is closed is not looked at again, so its comment and its hold have to be final by
+    then, even if the run dies in between. A release that is live stays one, though GitHub may not be told; so it is
+    said in the summary.
     """
     untold: list[str] = []
     comment_id = 0
@@ -361,11 +356,12 @@ def _write_last(
     except SlipwayError as error:
         untold.append(f"The last comment could not be written: {error.message}")
     finally:
-        wait([status, sign])  # before the lock is released, whatever happens
-    try:
-        status.result()
-    except SlipwayError as error:
-        untold.append(f"The deployment's last status could not be written: {error.message}")
+        if hold.exception() is not None:
+            untold.append("Automatic releases could not be put on hold: the next push may release again.")
+        try:
+            records.close(context, deployment, state, endings.told(report), report.url)
+        except SlipwayError as error:
+            untold.append(f"The deployment's last status could not be written: {error.message}")
     return comment_id, untold
 
 

@@ -131,7 +131,6 @@ class Reporter:
         if self._comparison is not None:
             self._comparison.exception()  # wait for it: the end is not hurried
         report = self._current()
-        jobs = tuple(f"job `{job}` (what it changed in the database stays)" for job in ended.jobs)
         report = replace(
             report,
             state=endings.state(ended),
@@ -143,7 +142,7 @@ class Reporter:
             restored=ended.restored,
             restore_detail=ended.restore_detail,
             exposed_seconds=ended.exposed_seconds,
-            not_undone=jobs if ended.failed is not None or ended.cancelled else (),
+            not_undone=endings.not_undone(ended, report, environment),
             warnings=endings.warnings(ended),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,

@@ -30,6 +30,7 @@ class Flag:
 class Verb:
     """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
 
+    ``exclusive``: not beside another command that changes the same environment.
     ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``.
     """
 
@@ -38,6 +39,7 @@ class Verb:
     usage: str
     role: str
     mutates: bool
+    exclusive: bool = True
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
     flags: tuple[Flag, ...] = ()
@@ -119,7 +121,8 @@ REGISTRY: Mapping[str, Verb] = {
             summary="Lift the hold on an environment, so that pushes release it again.",
             usage="/unlock <environment>",
             role="write",
-            mutates=False,
+            mutates=True,
+            exclusive=False,
             takes=frozenset({"environment"}),
             needs_environment=True,
             examples=("/unlock staging",),

@@ -307,12 +307,17 @@ class AllAtOnce(Model):
     type: Literal["all-at-once"] = Field(description="`all-at-once`")
 
 
+def _stages(value: Any) -> Any:
+    """Take a list of stages, with or without the 100 that comes last."""
+    return tuple(value[:-1] if len(value) > 1 and value[-1] == 100 else value) if isinstance(value, list) else value
+
+
 class Canary(Model):
     """Traffic in stages. At each the candidate is compared with the version that serves beside it."""
 
     type: Literal["canary"] = Field(description="`canary`")
-    stages: Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], BeforeValidator(_tuple)] = Field(
-        (5, 25), min_length=1, description="Percents of the traffic, rising. 100 comes last by itself."
+    stages: Annotated[tuple[Annotated[int, Field(ge=1, le=100)], ...], BeforeValidator(_stages)] = Field(
+        (5, 25), min_length=1, description="Percents of the traffic, rising. 100 comes last, written or not."
     )
     stage_time: Duration = Field(300.0, description="How long a stage is watched at least.")
     deadline: Duration = Field(

@@ -149,8 +149,9 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class CommentRef:
-    """A comment of the bot. ``url`` is its page."""
+    """A comment. ``url`` is its page; ``author`` is ``""`` where that is not known."""
 
     id: int
     url: str = ""
+    author: str = ""
     body: str = field(default="", repr=False)

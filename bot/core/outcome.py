@@ -207,6 +207,7 @@ class ServiceLine:
     """One service in the report: what served before, what was tried, what serves now (revision names, ``""`` = none).
 
     ``healthy`` is whether what serves now is what was wanted (the release, or after a failure the former revision).
+    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing.
     """
 
     service: str
@@ -216,6 +217,7 @@ class ServiceLine:
     now_percent: int = 100
     url: str = ""
     healthy: bool = True
+    asked: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,11 +92,15 @@ class GitHub(Protocol):
         environment_url: str = "",
         log_url: str = "",
     ) -> None:
-        """Add a deployment status; repeated on failure (a second equal status does no harm). Cuts to 140 characters."""
+        """Add a deployment status, cut to 140 characters. A lost reply is looked up by its state and description."""
         ...
 
     def comment(self, number: int, body: str) -> CommentRef:
         """Comment on an issue or pull request. A lost reply is looked up by the marker in the body's first line."""
+        ...
+
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        """Return a thread's comments that were written or changed since a time, oldest first."""
         ...
 
     def edit_comment(self, comment_id: int, body: str) -> None:

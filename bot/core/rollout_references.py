@@ -77,6 +77,10 @@ def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Pr
     problems: Problems = []
     if any(later <= earlier for earlier, later in pairwise(strategy.stages)):
         problems.append(((*at, "stages"), f"stages should rise, not go {', '.join(map(str, strategy.stages))}"))
+    if 100 in strategy.stages:
+        problems.append(
+            ((*at, "stages"), "100 is no stage, it comes after them: write `all-at-once` where there are none")
+        )
     if strategy.deadline < strategy.stage_time:
         problems.append(((*at, "deadline"), "a stage is over before it has been watched for its `stage_time`"))
     if strategy.source == "monitoring" and strategy.deadline <= strategy.delay:

@@ -19,7 +19,7 @@ from bot.core.target import Known, Target
 from bot.core.titles import place
 from bot.engine.clock import Clock
 from bot.engine.verification import Answer, Prober
-from bot.errors import CancelledError, UpstreamError
+from bot.errors import AuthError, CancelledError, SlipwayError, UpstreamError
 
 LOG_BEFORE = 3600.0  # seconds of the version before that the watch is held against
 _PATIENCE = 1.0  # seconds between two looks at the wish to stop
@@ -98,36 +98,53 @@ class Comparer:
     def watch(self, step: WatchLog, known: Known, *, began: float) -> Judged:
         """Watch the error log of what serves now, against that of the version before. ``began``: the release did then.
 
+        A log that cannot be read at the end leaves it undecided: what is live has been verified.
+
         Raises:
             CancelledError: the run was asked to stop.
-            UpstreamError: the log may not be read at all.
         """
         started, rule = self._clock.now(), step.watch
-        usual = self._lines(step, {name: _before(known, name) for name in step.services}, began - LOG_BEFORE, began)
-        ours = {name: (_revision(known, name),) for name in step.services}
-        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / rule.look_every)
+        usual: dict[str, int] = {}
         while True:
             self._until(self._clock.now() + rule.look_every, _PATIENCE, lambda: None)
             elapsed = self._clock.now() - started
             seen = elapsed - rule.delay
             if seen <= 0:
                 continue
-            counts = self._lines(step, ours, started, started + seen)
-            rises = {
-                name: canary.rate_rose(
-                    counts[name], seen, usual[name], LOG_BEFORE, level=level, factor=rule.factor, fewest=rule.fewest
-                )
-                for name in step.services
-                if known.start.service(name).exists
-            }
+            try:
+                usual = usual or self._usual(step, known, began)
+                rises = self._rises(step, known, usual, started, seen)
+            except (AuthError, UpstreamError) as error:
+                self._progress(f"the error log cannot be read: {error.message}")
+                if elapsed >= rule.time:
+                    return Judged(
+                        status="undecided", checks=(_unread(error),), detail="the error log could not be read"
+                    )
+                continue
             self._progress("; ".join(f"{place(name)}: {rise.sentence}" for name, rise in rises.items()))
             rose = any(rise.rose for rise in rises.values())
             if rose or elapsed >= rule.time:
-                return Judged(
-                    status="failed" if rose else "passed",
-                    checks=tuple(_row(*item) for item in rises.items()),
-                    detail="",
-                )
+                checks = tuple(_row(*item) for item in rises.items())
+                return Judged(status="failed" if rose else "passed", checks=checks, detail="")
+
+    def _usual(self, step: WatchLog, known: Known, began: float) -> dict[str, int]:
+        before = {name: _before(known, name) for name in step.services}
+        return self._lines(step, before, began - LOG_BEFORE, began)
+
+    def _rises(
+        self, step: WatchLog, known: Known, usual: Mapping[str, int], since: float, seen: float
+    ) -> dict[str, canary.Rise]:
+        """Hold what was logged in the ``seen`` seconds against what is usual, for every service that was there."""
+        rule = step.watch
+        level = (1.0 - rule.confidence) / len(step.services) / max(1.0, rule.time / rule.look_every)
+        counts = self._lines(step, {name: (_revision(known, name),) for name in step.services}, since, since + seen)
+        return {
+            name: canary.rate_rose(
+                counts[name], seen, usual[name], LOG_BEFORE, level=level, factor=rule.factor, fewest=rule.fewest
+            )
+            for name in step.services
+            if known.start.service(name).exists
+        }
 
     def _lines(
         self, step: WatchLog, revisions: Mapping[str, tuple[str, ...]], since: float, until: float
@@ -254,7 +271,7 @@ def _judged(status: Status, step: Analysis, verdict: canary.Verdict, candidate: 
             name=f"{finding.metric} of {where}",
             passed=finding.status == "pass" or (status == "passed" and finding.status != "fail"),
             expected=_expected(finding.metric, step.strategy),
-            found=finding.sentence if finding.status != "inconclusive" else f"{finding.sentence}: not decided",
+            found=_found(finding),
             service=step.service,
         )
         for finding in verdict.findings
@@ -263,9 +280,15 @@ def _judged(status: Status, step: Analysis, verdict: canary.Verdict, candidate: 
     return Judged(status=status, checks=checks, detail=f"{candidate.requests:,} requests{more}")
 
 
+def _found(finding: canary.Finding) -> str:
+    said = finding.sentence.removeprefix(f"{finding.metric} ")  # the row's name says of what
+    return f"{said}: not decided" if finding.status == "inconclusive" else said
+
+
 def _expected(metric: canary.Metric, strategy: Canary) -> str:
     if metric == "errors":
-        return f"less than {100 * strategy.error_rise:g} % above what serves"
+        points = 100 * strategy.error_rise
+        return f"less than {points:g} {'point' if points == 1 else 'points'} above what serves"
     return f"slower in less than {100 * (0.5 + strategy.slowdown):g} of 100 pairs"
 
 
@@ -276,4 +299,10 @@ def _row(service: str, rise: canary.Rise) -> CheckResult:
         expected="as before the release",
         found=rise.sentence,
         service=service,
+    )
+
+
+def _unread(error: SlipwayError) -> CheckResult:
+    return CheckResult(
+        name="error log", passed=False, expected="as before the release", found=f"it could not be read: {error.message}"
     )

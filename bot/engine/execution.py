@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 from bot.core.checks import CheckResult, JobCheck
 from bot.core.outcome import Reason, StepResult
@@ -262,15 +262,15 @@ class Execution:
                 judged = comparer.watch(step, known, began=self._began_at)
             case _:
                 assert_never(step)
-        if judged.status == "undecided":
+        if isinstance(step, WatchLog) and (judged.status == "undecided" or step.watch.then == "suggest"):
             self._progress.update(step.id, checks=judged.checks)
-            time = step.strategy.deadline if isinstance(step, Analysis) else step.watch.time
-            self._fail(step, Reason.CANARY_UNDECIDED, f"it could not be decided in {time:.0f} s: {judged.detail}")
-            return False
-        if isinstance(step, WatchLog) and step.watch.then == "suggest":
-            self._progress.update(step.id, checks=judged.checks)
-            self._done(step, "more errors than before" if judged.status == "failed" else "no more errors than before")
+            self._done(step, _watched(judged.status))
             return True
+        if isinstance(step, Analysis) and judged.status == "undecided":
+            self._progress.update(step.id, checks=judged.checks)
+            time = f"{step.strategy.deadline:.0f} s"
+            self._fail(step, Reason.CANARY_UNDECIDED, f"it could not be decided in {time}: {judged.detail}")
+            return False
         return self._judged(step, judged.checks, REASONS[kind_of(step)], detail=judged.detail)
 
     def _expected(self, service: str) -> Expected:
@@ -397,6 +397,11 @@ class Execution:
             jobs=tuple(self._jobs),
             seen=self._seen,
         )
+
+
+def _watched(status: Literal["passed", "failed", "undecided"]) -> str:
+    said = {"failed": "more errors than before", "undecided": "the error log could not be read"}
+    return said.get(status, "no more errors than before")
 
 
 REASONS: dict[Kind, Reason] = {

@@ -287,6 +287,10 @@ class Api:
         """See the port. 1 call."""
         return self._comments.create(number, body)
 
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        """See the port. 1 call for each hundred."""
+        return self._comments.since(number, since)
+
     def edit_comment(self, comment_id: int, body: str) -> None:
         """See the port. 1 call."""
         self._comments.edit(comment_id, body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from bot.core.facts import CommentRef
 from bot.errors import NotFoundError
@@ -12,7 +14,7 @@ from bot.github.retry import repeat
 from bot.github.transport import PER_PAGE, Request, Transport
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far this machine's clock may be ahead of GitHub's when a comment whose reply was lost is looked for."""
+"""How far this machine's clock may be ahead of GitHub's when a comment is looked for by its time."""
 
 _NEEDS = "pull-requests: write"
 
@@ -27,7 +29,7 @@ class Comments:
         """Comment on an issue or pull request (1 call)."""
         what = f"comment on #{number}"
         path = f"/issues/{number}/comments"
-        started = datetime.fromtimestamp(self._transport.waiting.now(), UTC) - CLOCK_SKEW
+        started = datetime.fromtimestamp(self._transport.waiting.now(), UTC)
         request = Request(verb="POST", path=path, what=what, needs=_NEEDS, body={"body": body})
 
         def send() -> CommentRef:
@@ -36,18 +38,29 @@ class Comments:
                 return mapping.comment(answer.data)
 
         def made() -> CommentRef | None:
-            page = 1
-            while True:
-                params = {"since": started.strftime("%Y-%m-%dT%H:%M:%SZ"), "per_page": PER_PAGE, "page": page}
-                answer = self._transport.get(path, what=what, needs=_NEEDS, **params)
-                with shaped(what):
-                    comments = [mapping.comment(item) for item in mapping.listed(answer)]
-                same = [one for one in comments if marker(one.body) == marker(body)]
-                if same or len(comments) < PER_PAGE:
-                    return same[-1] if same else None
-                page += 1
+            for page in self._pages(number, started, what):
+                same = [one for one in page if marker(one.body) == marker(body)]
+                if same:
+                    return same[-1]
+            return None
 
         return repeat(send, self._transport.waiting, after_loss=made)
+
+    def since(self, number: int, moment: datetime) -> tuple[CommentRef, ...]:
+        """Return a thread's comments that were written or changed since a time by our clock (1 call for each 100)."""
+        pages = self._pages(number, moment, f"read the comments on #{number}")
+        return tuple(comment for page in pages for comment in page)
+
+    def _pages(self, number: int, moment: datetime, what: str) -> Iterator[list[CommentRef]]:
+        since = (moment.astimezone(UTC) - CLOCK_SKEW).strftime("%Y-%m-%dT%H:%M:%SZ")
+        path = f"/issues/{number}/comments"
+        for page in count(1):
+            answer = self._transport.get(path, what=what, needs=_NEEDS, since=since, per_page=PER_PAGE, page=page)
+            with shaped(what):
+                comments = [mapping.comment(item) for item in mapping.listed(answer)]
+            yield comments
+            if len(comments) < PER_PAGE:
+                return
 
     def edit(self, comment_id: int, body: str) -> None:
         """Replace a comment's body (1 call; repeated on failure)."""

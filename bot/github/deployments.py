@@ -81,22 +81,32 @@ class Deployments:
     def set_status(
         self, deployment_id: int, state: str, *, description: str, environment_url: str, log_url: str
     ) -> None:
-        """Add a status (1 call; repeated on failure, for a second equal status does no harm)."""
+        """Add a status (1 call). After a lost reply it is looked for by its state and description."""
+        what = f"set deployment {deployment_id} to {state}"
+        path = f"/deployments/{deployment_id}/statuses"
         body = {
             "state": state,
             "description": cut(description),
             "environment_url": environment_url,
             "log_url": log_url,
         }
-        self._transport.call(
-            Request(
-                verb="POST",
-                path=f"/deployments/{deployment_id}/statuses",
-                what=f"set deployment {deployment_id} to {state}",
-                needs=_WRITE,
-                body={key: value for key, value in body.items() if value},
-            )
-        )
+        said = {key: value for key, value in body.items() if value}
+        request = Request(verb="POST", path=path, what=what, needs=_WRITE, body=said)
+
+        def send() -> bool:
+            self._transport.once(request)
+            return True
+
+        def added() -> bool | None:
+            answer = self._transport.get(path, what=what, needs=_READ, per_page=PER_PAGE)
+            with shaped(what):
+                found = [
+                    {key: mapping.text(item, key) for key in ("state", "description")}
+                    for item in mapping.listed(answer)
+                ]
+            return {"state": state, "description": body["description"]} in found or None
+
+        repeat(send, self._transport.waiting, after_loss=added)
 
     def _page(self, environment: str, first: int, after: str | None, what: str) -> dict[str, Any]:
         variables = {

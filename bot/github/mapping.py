@@ -284,4 +284,9 @@ def _newest_first(statuses: Iterable[DeploymentStatus]) -> tuple[DeploymentStatu
 
 def comment(data: Any) -> CommentRef:
     """Map a comment."""
-    return CommentRef(id=need(data, "id", int), url=text(data, "html_url"), body=text(data, "body"))
+    return CommentRef(
+        id=need(data, "id", int),
+        url=text(data, "html_url"),
+        author=text(data, "user", "login"),
+        body=text(data, "body"),
+    )

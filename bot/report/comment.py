@@ -6,9 +6,10 @@ Every function here takes values and returns Markdown. All text from elsewhere g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import assert_never
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
@@ -17,6 +18,8 @@ from bot.report.provenance import provenance_lines
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration, listing, short
 
+_MARKER = re.compile(r"<!-- slipway:v1 ([^<>\r\n]*) -->")
+_UNDER_WAY = re.compile(r"<!-- slipway:v1 [^<>\r\n]*-->\r?\n### (?:🟡|🟠) ")  # the verdicts of a state that is running
 _NEARLY = 0.95  # a release that is not over never shows a full bar
 
 
@@ -28,6 +31,18 @@ def marker(command_id: str, *, environment: str = "", sha: str = "") -> str:
     pairs = (("id", command_id), ("env", environment), ("sha", sha))
     words = " ".join(f"{key}={quote(value, safe=':.').replace('--', '-%2D')}" for key, value in pairs if value)
     return f"<!-- slipway:v1 {words} -->"
+
+
+def read_marker(body: str) -> dict[str, str]:
+    """Return what a comment's hidden first line says (``id``, ``env``, ``sha``), nothing if it has none of ours."""
+    found = _MARKER.match(body)
+    pairs = (pair.partition("=") for pair in found[1].split()) if found else ()
+    return {name: unquote(value) for name, _, value in pairs}
+
+
+def under_way(body: str) -> bool:
+    """Whether a comment says that a release is under way."""
+    return bool(_UNDER_WAY.match(body))
 
 
 def release_comment(report: ReleaseReport, *, marker: str) -> str:

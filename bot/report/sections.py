@@ -90,6 +90,8 @@ def services_table(services: Sequence[ServiceLine], *, tried: bool) -> str:
 def serving_now(line: ServiceLine) -> str:
     """Return a service's sign, revision and share of the traffic."""
     sign = "✅" if line.healthy else "❌"
+    if not line.asked:
+        return "❔ could not be asked"
     if not line.now:
         return "nothing" if line.healthy else f"{sign} nothing"
     return f"{sign} {code(line.now)} {line.now_percent} %"

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import requests
 import stamina
-from google.api_core.exceptions import GoogleAPICallError, from_http_response
+from google.api_core.exceptions import GoogleAPICallError, RetryError, from_http_response
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.protobuf.json_format import ParseError
 
@@ -114,6 +114,11 @@ def translate(error: Exception, operation: str) -> Exception:
             return error
         case GoogleAPICallError():
             return _api_error(error, operation)
+        case RetryError():  # Cloud Storage's client repeats by itself; why it gave up is what counts
+            cause = translate(error.cause, operation)
+            if isinstance(cause, SlipwayError):
+                return cause
+            return UpstreamError(f"Google Cloud kept failing to {operation}: {_words(error.cause)}", **known)
         case TransportError() | requests.RequestException():
             return UpstreamError(f"Google Cloud could not be reached to {operation}: {_words(error)}", **known)
         case GoogleAuthError():

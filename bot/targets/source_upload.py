@@ -58,26 +58,32 @@ def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source, *, repo
 
 def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
     from google.cloud.storage.exceptions import DataCorruption  # noqa: PLC0415 - the client itself is imported late
+    from google.cloud.storage.retry import DEFAULT_RETRY  # noqa: PLC0415
 
+    seconds = _PARTS * google.timeout
     options: dict[str, Any] = {
         "content_type": "application/gzip",
         "if_generation_match": 0,
-        "timeout": _PARTS * google.timeout,
+        "timeout": seconds,
+        "retry": DEFAULT_RETRY.with_timeout(seconds),  # its own would go on for two minutes, part by part
     }
     try:
-        blob.upload_from_file(stream, **options)
+        try:
+            blob.upload_from_file(stream, **options)
+        except NotFound:
+            # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
+            # resumable upload is opened by a request without content.
+            bucket, where = (
+                _new_bucket(google, blob.bucket.name),
+                {"location": google.region, "timeout": google.timeout},
+            )
+            with suppress(Conflict):  # another upload was faster: of another source of this build, or another release
+                google.storage.create_bucket(bucket, **where, retry=options["retry"])
+            blob.upload_from_file(stream, **options)
     except DataCorruption as error:
         raise UpstreamError(
             "The source arrived damaged in Cloud Storage.", service="Cloud Storage", operation="upload the source"
         ) from error
-    except NotFound:
-        # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
-        # resumable upload is opened by a request without content.
-        with suppress(Conflict):  # another upload was faster: that of another source of this build, or another release
-            google.storage.create_bucket(
-                _new_bucket(google, blob.bucket.name), location=google.region, timeout=google.timeout
-            )
-        blob.upload_from_file(stream, **options)
 
 
 def _new_bucket(google: Google, name: str) -> Any:

@@ -181,6 +181,7 @@ class FakeGitHub:
         self.kept: list[Deployment] = []
         self.bodies: dict[int, list[str]] = {}
         self.threads: dict[int, int] = {}
+        self.authors: dict[int, str] = {}  # of comments that are not the bot's own
         self.reactions: list[str] = []
         self.unreacted: list[int] = []
         self.locks: dict[str, Lock] = {}
@@ -274,7 +275,16 @@ class FakeGitHub:
             comment_id = next(self._ids)
             self.bodies[comment_id] = [body]
             self.threads[comment_id] = number
-        return CommentRef(id=comment_id, body=body)
+        return CommentRef(id=comment_id, author="slipway[bot]", body=body)
+
+    def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
+        self._log("comments", number, since)
+        with self._mutex:
+            return tuple(
+                CommentRef(id=comment_id, author=self.authors.get(comment_id, "slipway[bot]"), body=bodies[-1])
+                for comment_id, bodies in self.bodies.items()
+                if self.threads[comment_id] == number
+            )
 
     def edit_comment(self, comment_id: int, body: str) -> None:
         self._log("edit_comment", comment_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -42,6 +43,7 @@ def test_a_held_environment_is_refused_and_left_alone(world: Any, text: str) -> 
     outcome = world.say(text, author="max")
     assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.LOCKED, 0)
     assert "held by max" in world.shown
+    assert [len(bodies) for bodies in world.github.bodies.values()][-1] == 1  # it never said that it was deploying
     assert world.github.locks["staging"] is lock
     assert world.mutations() == []
 
@@ -93,6 +95,16 @@ def test_a_command_that_was_carried_out_is_not_carried_out_again(world: Any) -> 
     assert len(world.github.thread(7)) == 1
 
 
+@pytest.mark.parametrize(("run", "left"), [(500, False), (501, True)])
+def test_a_run_that_is_repeated_takes_along_the_lock_that_it_left(world: Any, run: int, left: bool) -> None:
+    event = world.comment("/deploy staging")
+    assert world.handle(event, run=Run(id=500, attempt=1)).reason is Reason.RELEASED
+    held(world, run)
+    world.github.alive.add((501, 1))
+    assert world.handle(event, run=Run(id=500, attempt=2)).reason is Reason.ALREADY_DONE
+    assert bool(world.github.locks) is left
+
+
 def test_a_command_that_failed_may_be_run_again(world: Any) -> None:
     event = world.comment("/deploy staging")
     world.target.broken.add("job-migrate")
@@ -102,26 +114,83 @@ def test_a_command_that_failed_may_be_run_again(world: Any) -> None:
     assert world.github.states() == ["failure", "success"]
 
 
+@pytest.mark.parametrize(("broken", "last"), [((), "is live on"), (("job-migrate",), "failed *Run migrate*")])
+def test_the_comment_is_final_before_the_deployment_is_closed(world: Any, broken: Any, last: str) -> None:
+    world.released(6)
+    world.target.broken.update(broken)
+    shown: list[str] = []
+    world.log.hooks["set_status"] = lambda: shown.append(world.shown)
+    world.say("/deploy staging")
+    assert last in shown[-1]
+
+
 # -- interrupted --------------------------------------------------------------------------------------------------
-def interrupted(world: Any, event: Any, at: str) -> None:
-    """Have a run of an event that dies when it would apply a step: nothing after that is done or written."""
+def dies(world: Any, event: Any, call: str, when: Callable[[], bool] = lambda: True, **over: Any) -> None:
+    """Have a run of an event that dies at a call: nothing after that is done or written."""
 
     class KilledError(BaseException):
         pass
 
     def die() -> None:
-        if ("apply", at) in world.mutations():
+        if when():
             raise KilledError
 
     lock: list[Lock] = []
-    world.log.hooks["apply"] = die
+    world.log.hooks[call] = die
     world.log.hooks["release_lock"] = lambda: lock.extend(world.github.locks.values())
     with pytest.raises(KilledError):
-        world.handle(event)
+        world.handle(event, **over)
     world.log.hooks.clear()
     world.log.calls.clear()
     world.github.locks = {item.environment: item for item in lock}
+
+
+def interrupted(world: Any, event: Any, at: str) -> None:
+    """Have a run of an event that dies when it would apply a step."""
+    dies(world, event, "apply", lambda: ("apply", at) in world.mutations())
     assert world.github.kept[-1].state in {"pending", "in_progress"}
+
+
+@pytest.mark.parametrize("who", ["the next command", "the same run"])
+def test_a_run_that_died_before_its_record_says_so_in_its_comment(world: Any, who: str) -> None:
+    world.released(6)
+    event = world.comment("/deploy staging")
+    dies(world, event, "create_deployment", run=Run(id=500, attempt=1))
+    assert "🟡 Deploying" in world.shown
+    if who == "the same run":
+        world.handle(event, run=Run(id=500, attempt=2))
+        first, last = world.github.thread(7)
+        assert "is live on **staging**" in last
+    else:
+        world.pull(8)
+        world.say("/deploy staging", author="ada", number=8)
+        (first,) = world.github.thread(7)
+        assert "is live on **staging**" in world.github.thread(8)[-1]
+    assert "`0000007` on **staging** was interrupted" in first
+    assert world.github.states() == ["inactive", "success"]
+
+
+def test_only_the_bots_own_words_about_this_environment_are_put_right(world: Any) -> None:
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    theirs = world.github.comment(7, world.shown)
+    world.github.authors[theirs.id] = "mallory"
+    elsewhere = world.github.comment(7, world.shown.replace("env=staging", "env=production"))
+    over = world.github.comment(7, world.shown.replace("🟡", "🟢"))
+    plain = world.github.comment(7, "### 🟡 Deploying, or so I think")
+    world.pull(8)
+    world.say("/deploy staging", number=8)
+    assert [len(world.github.bodies[kept.id]) for kept in (theirs, elsewhere, over, plain)] == [1, 1, 1, 1]
+    assert "was interrupted" in world.github.thread(7)[0]
+
+
+@pytest.mark.parametrize("broken", ["comments", "edit_comment"])
+def test_words_that_cannot_be_put_right_fail_no_release(world: Any, broken: str) -> None:
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    world.log.fail(broken, 1)
+    world.pull(8)
+    assert world.say("/deploy staging", number=8).reason is Reason.RELEASED
 
 
 @pytest.mark.parametrize("at", ["build", "job-migrate", "rollout-web", "shift"])
@@ -149,6 +218,41 @@ def test_a_failure_after_an_interrupted_release_goes_back_to_what_served_before_
     assert world.say("/deploy staging", number=8).reason is Reason.ROLLOUT_FAILED
     assert world.target.serves() == {SIX}
     assert world.github.states() == ["success", "error", "failure"]
+
+
+@pytest.mark.parametrize("then", ["the same again", "another", "another, after one that was given up"])
+def test_a_failure_after_a_way_back_that_failed_goes_back_to_what_was_verified(world: Any, then: str) -> None:
+    world.released(6)
+    world.target.public.add("worker")
+    world.target.broken.add("undo")
+    assert world.say("/deploy staging").result["release"]["restored"] is False
+    assert world.target.serves() == {SEVEN}
+    world.target.broken.clear()
+    if then == "another, after one that was given up":
+        world.pull(8)
+        moved = replace(world.github.pulls[8], head_sha="9" * 40)
+        world.log.hooks["serving"] = lambda: world.github.pulls.__setitem__(8, moved)
+        assert world.say("/deploy staging @0000008", number=8).reason is Reason.HEAD_MOVED
+        world.log.hooks.clear()
+    if then == "the same again":
+        assert world.say("/deploy staging").reason is Reason.VERIFICATION_FAILED
+    else:
+        world.pull(8)
+        world.target.broken.add("job-migrate")
+        assert world.say("/deploy staging", number=8).reason is Reason.JOB_FAILED
+    assert world.target.serves() == {SIX}
+    thread = world.github.thread(7 if then == "the same again" else 8)
+    assert "`0000006` s" in thread[-1]  # still serves, or serves again
+
+
+def test_what_failed_and_was_taken_back_is_not_what_serves(world: Any) -> None:
+    world.released(6)
+    world.target.public.add("worker")
+    assert world.say("/deploy staging").result["release"]["restored"] is True
+    world.target.public.clear()
+    world.pull(8)
+    assert world.say("/deploy staging", number=8).reason is Reason.RELEASED
+    assert world.github.kept[-1].payload["before_sha"] == SIX
 
 
 def test_only_the_newest_release_can_have_been_interrupted(world: Any) -> None:

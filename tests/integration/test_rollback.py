@@ -51,6 +51,22 @@ def test_people_may_release_in_spite_of_a_hold(world: Any) -> None:
     assert "staging" in world.github.holds
 
 
+def test_an_unlock_is_for_the_release_job_as_all_changes_are(world: Any) -> None:
+    outcome = world.say("/unlock staging", phase="command")
+    assert (outcome.decision, outcome.environments) == (Decision.RELEASE, ("staging",))
+    outcome = world.say("/unlock staging", phase="release", environment="staging")
+    assert outcome.reason is Reason.UNLOCKED
+
+
+def test_unlock_and_deploy_go_together(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    world.say("/rollback staging", author="max")
+    world.pull(8)
+    assert world.say("/unlock staging\n/deploy staging", number=8).reason is Reason.RELEASED
+    assert world.github.holds == {}
+
+
 def test_unlocking_what_is_not_on_hold_is_said(world: Any) -> None:
     outcome = world.say("/unlock staging")
     assert (outcome.decision, outcome.reason) == (Decision.ANSWERED, Reason.UNLOCKED)

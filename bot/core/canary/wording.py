@@ -14,7 +14,7 @@ def sentence(metric: Metric, numbers: Comparison) -> str:
     if metric == "errors":
         return f"errors {percent(numbers.candidate)} against {percent(numbers.baseline)} ({p_value(numbers.p)})"
     if not numbers.telling:
-        return "latency of too few requests"
+        return "too few answers to compare the latency"
     pairs = f"slower in {100.0 * (0.5 + numbers.worse):.0f} of 100 pairs"
     here, there = seconds(numbers.candidate), seconds(numbers.baseline)
     medians = f"{here} for both" if here == there else f"{here} against {there}"

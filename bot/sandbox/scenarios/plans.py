@@ -119,7 +119,7 @@ SCENARIOS = (
             *true("the hotfix serves", hotfix_serves),
             *true("worker serves", lambda play: looking.serving(play.world, "worker", "staging").split(" ")[0],
                   lambda play: play.sha("main")),
-            *says("sam@example.com", "changed the traffic of web", "look at what serves now"),
+            *says("sam@\u200bexample.com", "changed the traffic of web", "look at what serves now"),
         ),
         instant=True,
     ),

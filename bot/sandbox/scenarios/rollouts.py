@@ -149,7 +149,7 @@ SCENARIOS = (
             *serves("feature"),
             *true("failed visits", lambda play: play.notes["failed visits"], 0),
             *true("visits of both", lambda play: play.notes["visits"] > 100),
-            *says("Compare web at 25 %", "errors 0 % against 0 %"),
+            *says("Compare web at 25 %", "errors of web at 25 %", "0 % against 0 %"),
         ),
         instant=True,
     ),

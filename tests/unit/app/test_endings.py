@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bot.app import endings
+from bot.core.checks import CheckResult
+from bot.core.config_file import load
+from bot.core.facts import Comparison
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine, StepResult
 from bot.core.plan import Plan
+from bot.core.resolve import Environment, resolve
 from bot.core.serving import ServiceState, Serving
 from bot.core.target import Known, ReleaseId
 from bot.engine.execution import Ended
@@ -38,6 +43,13 @@ def make_report(**over: Any) -> ReleaseReport:
         "services": (ServiceLine(service="web", before="web-1"),),
     }
     return ReleaseReport(**values | over)
+
+
+@pytest.mark.parametrize("serving", [None, Serving()])
+def test_what_could_not_be_asked_is_not_nothing(serving: Serving | None) -> None:
+    lines = (ServiceLine(service="web", before="web-1"),)
+    (line,) = endings.services(lines, make_ended(failed=make_failed(), restored=False), serving)
+    assert (line.asked, line.now, line.healthy) == (serving is not None, "", False)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +103,57 @@ def test_what_to_type_next(over: dict[str, Any], verb: Any, said: tuple[str, ...
 def test_what_was_promoted_is_promoted_again() -> None:
     ended = make_ended(failed=make_failed(), reason=Reason.TIMED_OUT)
     assert endings.following(ended, make_report(), "promote") == ("/promote staging", "/status")
+
+
+# -- what is left behind ------------------------------------------------------------------------------------------
+@pytest.fixture
+def make_environment() -> Any:
+    """Make an environment with the job migrate."""
+
+    def make(compatible: Any = "expand-contract") -> Environment:
+        text = (
+            "version: 1\napp: shop\ntargets:\n  gcp:\n    type: cloud_run\n    project: p\n    region: r\n"
+            f"    services: {{web: {{}}}}\n    jobs: {{migrate: {{when: release, compatible: {compatible}}}}}\n"
+            "environments: {staging: {}}\n"
+        )
+        return resolve(load(text, file="s.yml"), "staging", repository="a/b", sha="0" * 40, variables={})
+
+    return make
+
+
+BREAKING = "it is `breaking`: the former release may not live with what it changed"
+FILES = Comparison(ahead_by=1, behind_by=0, files=("shop/migrations/0002_b.py", "x.py", "shop/migrations/0001_a.py"))
+
+
+@pytest.mark.parametrize(
+    ("ended", "report", "compatible", "said"),
+    [
+        ({"jobs": ("migrate",)}, {}, "breaking", ()),
+        (
+            {"jobs": ("migrate",), "failed": make_failed()},
+            {},
+            "expand-contract",
+            ("job `migrate` (what it changed in the database stays)",),
+        ),
+        (
+            {"jobs": ("migrate",), "cancelled": True},
+            {"comparison": FILES},
+            "breaking",
+            (f"job `migrate` with `0001_a`, `0002_b` ({BREAKING})",),
+        ),
+        ({}, {"verb": "rollback", "comparison": FILES}, "expand-contract", ("`0001_a`, `0002_b` (the database keeps what they did)",)),
+        ({}, {"verb": "rollback"}, "expand-contract", ()),
+    ],
+)  # fmt: skip
+def test_what_a_way_back_leaves_behind(
+    make_environment: Any, ended: dict[str, Any], report: dict[str, Any], compatible: str, said: tuple[str, ...]
+) -> None:
+    assert endings.not_undone(make_ended(**ended), make_report(**report), make_environment(compatible)) == said
+
+
+def test_what_the_log_showed_wants_a_look() -> None:
+    check = CheckResult(name="x", passed=False, expected="as before", found="9 lines")
+    watched = StepResult(id="watch", kind="watch", title="Watch the log", state="done", checks=(check,))
+    other = replace(watched, id="verify", kind="verify")
+    assert endings.warnings(replace(make_ended(), results=(watched, other))) == ("Watch the log: 9 lines",)
+    assert endings.warnings(replace(make_ended(), results=(replace(watched, state="failed"),))) == ()

@@ -206,8 +206,9 @@ def test_what_after_says_goes_before_the_order(make_environment: Make) -> None:
     assert [step for step in steps_of(environment) if step.startswith("shift")] == ["shift"]
 
 
-def test_stages(make_environment: Make) -> None:
-    canary = "strategy: {type: canary, stages: [1, 10]}"
+@pytest.mark.parametrize("stages", ["[1, 10]", "[1, 10, 100]"])
+def test_stages(make_environment: Make, stages: str) -> None:
+    canary = f"strategy: {{type: canary, stages: {stages}}}"
     environment = make_environment(target=canary, worker="{strategy: all-at-once}")
     plan = plan_release(environment, CLOUD_RUN)
     assert steps_of(environment) == {

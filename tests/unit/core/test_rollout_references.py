@@ -17,6 +17,7 @@ CANARY = "strategy: {type: canary"
         ({"web": f"{{{CANARY}, stages: [9, 3]}}}}"}, "targets.gcp.services.web.strategy.stages: stages should rise, not go 9, 3"),
         ({"staging": CANARY + ", stages: [2, 1]}"}, "environments.staging.strategy.stages: stages should rise, not go 2, 1"),
         ({"target": CANARY + ", stages: [0]}"}, "targets.gcp.strategy.stages[0]: should be greater than or equal to 1, not `0`"),
+        ({"target": CANARY + ", stages: [100]}"}, "targets.gcp.strategy.stages: 100 is no stage, it comes after them: write `all-at-once` where there are none"),
         ({"target": CANARY + ", stages: []}"}, "targets.gcp.strategy.stages: should not be empty"),
         ({"target": CANARY + ", stage_time: 9m, deadline: 8m}"}, "targets.gcp.strategy.deadline: a stage is over before it has been watched for its `stage_time`"),
         ({"target": CANARY + ", stage_time: 1m, deadline: 3m}"}, "targets.gcp.strategy.deadline: Cloud Monitoring shows nothing before its `delay` is over"),

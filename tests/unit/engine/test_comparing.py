@@ -65,8 +65,8 @@ def test_a_good_candidate_is_watched_for_the_stages_time(target: Any, clock: Any
     assert target.asked == [(started, started + seen) for seen in (60.0, 120.0, 180.0)]
     (row,) = judged.checks
     assert (row.name, row.passed, row.service) == ("errors of web at 10 %", True, "web")
-    assert row.expected == "less than 1 % above what serves"
-    assert row.found.startswith("errors 0.1 % against 0.1 %")
+    assert row.expected == "less than 1 point above what serves"
+    assert row.found.startswith("0.1 % against 0.1 %")
     assert judged.detail == "10,000 requests"
 
 
@@ -208,6 +208,26 @@ def test_what_did_not_exist_before_has_nothing_to_be_held_against(
     assert [row.service for row in judged.checks] == ["web"]
 
 
+UNREADABLE = ForbiddenError("Permission denied.", service="Cloud Logging", operation="list", status=403)
+
+
+def test_a_log_that_cannot_be_read_for_a_while_is_read_later(
+    target: Any, clock: Any, began: Any, comparer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.lines = {"web-1": [2], "web-2": [60]}
+    read, started = target.error_lines, clock.now()
+
+    def fails_at_first(*asked: Any) -> int:
+        if clock.now() - started < 100:
+            raise UpstreamError("503", service="Cloud Logging", operation="list", status=503)
+        return int(read(*asked))
+
+    monkeypatch.setattr(target, "error_lines", fails_at_first)
+    judged = comparer().watch(WATCH, began, began=started)
+    assert judged.status == "failed"
+    assert [row.passed for row in judged.checks] == [False, True]
+
+
 # -- in a plan ----------------------------------------------------------------------------------------------------
 def run(target: Any, clock: Any, known: Any, *steps: Any) -> Any:
     shift = Shift(id="shift", services=("web",), percent=10, timeout=9.0)
@@ -223,7 +243,7 @@ def test_a_worse_candidate_is_taken_back_and_its_own_log_says_why(target: Any, c
     target.requests = [BAD]
     ended = run(target, clock, began, after(analysis()))
     assert (ended.reason, ended.restored) == (Reason.CANARY_FAILED, True)
-    assert ended.failed.detail.startswith("errors of web at 10 %: errors 9 % against 0.1 %")
+    assert ended.failed.detail.startswith("errors of web at 10 %: 9 % against 0.1 %")
     assert ended.exposed_seconds > 100
 
 
@@ -254,3 +274,19 @@ def test_more_errors_mean_the_way_back_or_a_word(
     watched = next(result for result in ended.results if result.id == "watch")
     assert watched.state == ("done" if then == "suggest" else "failed")
     assert not watched.checks[0].passed
+
+
+@pytest.mark.parametrize("then", ["rollback", "suggest"])
+def test_a_log_that_cannot_be_read_takes_nothing_back_that_was_verified(
+    target: Any, clock: Any, began: Any, monkeypatch: pytest.MonkeyPatch, then: Any
+) -> None:
+    def forbidden(*_: Any) -> int:
+        raise UNREADABLE
+
+    monkeypatch.setattr(target, "error_lines", forbidden)
+    ended = run(target, clock, began, after(replace(WATCH, watch=Watch(time=120.0, then=then))))
+    assert (ended.reason, ended.restored) == (Reason.RELEASED, None)
+    watched = next(result for result in ended.results if result.id == "watch")
+    assert (watched.state, watched.detail) == ("done", "the error log could not be read")
+    assert [(row.name, row.passed) for row in watched.checks] == [("error log", False)]
+    assert "Permission denied." in watched.checks[0].found

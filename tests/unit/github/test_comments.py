@@ -1,6 +1,7 @@
 """Comments: above all, never two of them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,6 +55,16 @@ LOSSES = [
     (201, {}, '{"id": 5'),
     (201, {}, '{"message": "odd"}'),
 ]
+
+
+def test_comments_since_a_time_come_with_their_authors(wire: Any, api: Api) -> None:
+    first = [{"id": number, "user": {"login": "dana"}, "body": "x"} for number in range(100)]
+    wire.rest("GET", PATH, first)
+    wire.rest("GET", PATH, [{"id": 100, "user": None, "body": BODY}])
+    found = api.comments(7, datetime(2026, 3, 2, 12, 0, tzinfo=UTC))
+    assert [(found[0].author, found[99].id), (found[100].author, found[100].body)] == [("dana", 99), ("", BODY)]
+    since = "since=2026-03-02T11:55:00Z"  # five minutes earlier: clocks differ
+    assert wire.asked == [f"GET {PATH}?page={page}&per_page=100&{since}" for page in (1, 2)]
 
 
 def test_a_comment(wire: Any, api: Api) -> None:

@@ -245,16 +245,35 @@ def test_set_status_leaves_out_what_is_empty(wire: Any, api: Api) -> None:
 def test_set_status_is_repeated(wire: Any, api: Api, slept: list[float]) -> None:
     wire.fail("POST", "/deployments/4/statuses", requests.ConnectionError("reset"))
     wire.rest("POST", "/deployments/4/statuses", {"id": 1}, status=201)
+    wire.rest("GET", "/deployments/4/statuses", [{"state": "in_progress", "description": "all good"}])
     api.set_status(
         4, "success", description="all good", environment_url="https://s.example", log_url="https://l.example"
     )
-    assert wire.body(1) == {
+    assert wire.body(2) == {
         "state": "success",
         "description": "all good",
         "environment_url": "https://s.example",
         "log_url": "https://l.example",
     }
     assert slept == [0.2]
+
+
+@pytest.mark.parametrize("loss", LOSSES[:4])
+@pytest.mark.parametrize("description", ["all good", "d" * 200, ""])
+def test_a_status_whose_reply_was_lost_is_set_once(wire: Any, api: Api, loss: Any, description: str) -> None:
+    kept: list[Any] = []
+
+    def post(request: Any) -> Any:
+        kept.append({"id": 1, "description": "", **json.loads(request.body)})
+        if isinstance(loss, BaseException):
+            raise loss
+        return loss
+
+    url = "https://api.github.com:443/repos/acme/shop/deployments/4/statuses"
+    wire.add_callback("POST", url, post)
+    wire.add_callback("GET", url, lambda request: (200, {}, json.dumps(kept)))
+    api.set_status(4, "success", description=description)
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize(

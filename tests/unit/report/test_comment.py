@@ -11,9 +11,9 @@ from markdown_it import MarkdownIt
 from bot.core.facts import Commit, Comparison
 from bot.core.outcome import ReleaseReport, ServiceLine, StepResult
 from bot.core.target import Diagnosis
-from bot.report.comment import instruction, marker, next_line, release_comment
+from bot.report.comment import instruction, marker, next_line, read_marker, release_comment, under_way
 from bot.report.headline import headline, subline
-from bot.report.sections import commits, first_errors, gantt
+from bot.report.sections import commits, first_errors, gantt, serving_now
 
 MARK = marker("ic-991-0", environment="staging", sha="4f9a1c2d3e5f60718293a4b5c6d7e8f901234567")
 NAMES = [
@@ -261,3 +261,38 @@ def test_steps_that_failed_alike_share_one_error_and_one_log(reports: dict[str, 
     other = replace(twin, diagnosis=replace(failed.diagnosis, error="ValueError"))
     body = release_comment(replace(report, steps=(failed, other)), marker=MARK)
     assert body.count("**First error** in") == body.count("<details><summary>Last") == 2
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{}, {"id": "991-0"}, {"id": "push-4f9a1c2-staging", "env": "a--b", "sha": "4f9a1c2"}, {"id": "a b%=<>-->"}],
+)
+def test_a_marker_is_read_as_it_was_written(marks: dict[str, str]) -> None:
+    line = marker(marks.get("id", ""), environment=marks.get("env", ""), sha=marks.get("sha", ""))
+    assert read_marker(f"{line}\n### Any\n") == marks
+
+
+@pytest.mark.parametrize("body", ["", "text", f"text\n{MARK}", "<!-- slipway:v2 id=1 -->", "<!-- slipway:v1 id=1"])
+def test_what_has_no_marker_is_not_read(body: str) -> None:
+    assert read_marker(body) == {}
+    assert not under_way(body)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_comment_says_whether_its_release_is_under_way(name: str, reports: dict[str, ReleaseReport]) -> None:
+    report = reports[name]
+    assert under_way(release_comment(report, marker=MARK)) is (report.state == "running")
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"now": "web-2"}, "✅ `web-2` 100 %"),
+        ({"now": "web-2", "now_percent": 5, "healthy": False}, "❌ `web-2` 5 %"),
+        ({}, "nothing"),
+        ({"healthy": False}, "❌ nothing"),
+        ({"healthy": False, "asked": False}, "❔ could not be asked"),
+    ],
+)
+def test_what_a_service_serves_is_said_as_far_as_it_is_known(over: dict[str, Any], said: str) -> None:
+    assert serving_now(ServiceLine(service="web", **over)) == said

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import requests
 import stamina
-from google.api_core.exceptions import from_http_response
+from google.api_core.exceptions import RetryError, from_http_response
 from google.auth.exceptions import RefreshError, TransportError
 from google.protobuf.json_format import ParseError
 
@@ -35,6 +35,10 @@ def api(status: Any, body: Any = b'{"error": {"message": "no"}}', headers: Any =
         (requests.exceptions.JSONDecodeError("bad", "", 0), UpstreamError, 0),
         (TransportError("reset"), UpstreamError, 0),
         (RefreshError("denied"), AuthError, None),
+        (RetryError("too long", api(503)), UpstreamError, 503),
+        (RetryError("too long", requests.ReadTimeout("slow")), UpstreamError, 0),
+        (RetryError("too long", KeyError("odd")), UpstreamError, 0),
+        (RetryError("too long", None), UpstreamError, 0),
         (ParseError("bad"), UpstreamError, 0),
         (ValueError("bad"), UpstreamError, 0),
     ],

@@ -191,11 +191,28 @@ def test_a_refused_upload_is_an_error(
         start(wire, make_target, make_spec, known, source)
 
 
-def test_a_damaged_upload_is_an_error(
+def test_a_storage_that_keeps_failing_is_given_up_in_our_own_words(
     wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any
 ) -> None:
     wire.on("GET", "storage", GET, api_error(404, "NOT_FOUND"), judged=False)
     wire.on("POST", "storage", START, SESSION, judged=False)
+    wire.on("PUT", "storage", "/session/1", api_error(503, "backendError", "later"), judged=False)
+    target = make_target(make_spec(), source=source.stream)
+    target._google.timeout = 0.01
+    with pytest.raises(UpstreamError, match="upload the source") as caught:
+        target.apply(Build(), known)
+    assert len(wire.made("PUT", "/session/1")) == 1
+    assert "RetryError" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_damaged_upload_is_an_error(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any, missing: bool
+) -> None:
+    wire.on("GET", "storage", GET, api_error(404, "NOT_FOUND"), judged=False)
+    no_bucket = [api_error(404, "NOT_FOUND")] if missing else []
+    wire.on("POST", "storage", START, *no_bucket, SESSION, judged=False)
+    wire.on("POST", "storage", "/storage/v1/b", {"name": "acme_cloudbuild"})
     wire.on("PUT", "storage", "/session/1", {**RESOURCE, "crc32c": "AAAAAA=="}, judged=False)
     wire.on("DELETE", "storage", GET, (204, ""), judged=False)
     with pytest.raises(UpstreamError, match="damaged"):
