@@ -16,7 +16,7 @@ from bot.sandbox.google.cloud_run.worker_pools import Pool
 from bot.sandbox.google.logging import Logging
 from bot.sandbox.oci import Image
 from bot.sandbox.scenarios.model import Play
-from bot.sandbox.world import World
+from bot.sandbox.world import TOKEN, World
 
 LOCKS = "refs/slipway/locks/"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -162,8 +162,9 @@ _TOKENS = re.compile(r'"(?:value|access_token|accessToken|token)"\s*:\s*"([^"]{1
 
 def secrets(world: World) -> dict[str, str]:
     """Return every secret of a world by what it is: tokens that were handed out, and the application's own."""
-    found = {f"GitHub token {number}": token for number, token in enumerate(world.github.tokens, start=1)}
-    found["Heroku key"] = world.heroku.token
+    found = {"GitHub token": TOKEN, "Heroku key": world.heroku.token}
+    others = [token for token in world.github.tokens if token != TOKEN]
+    found |= {f"other GitHub token {number}": token for number, token in enumerate(others, start=1)}
     for environment in ("staging", "production", "legacy"):
         found[f"database URL of {environment}"] = world.database(environment)
         found[f"Django key of {environment}"] = f"key-of-{environment}"
