@@ -145,7 +145,9 @@ def _context(
     from bot.app import Context
     from bot.core.spec import CloudRunSpec
     from bot.engine.probe import HttpProber
-    from bot.github import oidc
+    from bot.github import api, oidc
+    from bot.github.others import Others
+    from bot.github.retry import Waiting
 
     def identity(audience: str) -> str:
         # Not told to the masker: it knows a JSON Web Token by its shape, and learning one of this length costs 0.2 s.
@@ -161,7 +163,17 @@ def _context(
             event, **values
         )
 
-    tokens = oidc.Kept(identity)
+    def other(repository: str) -> Api:
+        return api.connect(
+            token=settings.sources_token or settings.token,
+            repository=repository,
+            api_url=settings.api_url,
+            graphql_url=settings.graphql_url,
+            waiting=Waiting(stop=clock.stopped),
+            timeout=settings.call_timeout,
+        )
+
+    tokens, others = oidc.Kept(identity), Others(other)
 
     def connect(spec: Spec) -> Target:
         auth = spec.auth if isinstance(spec, CloudRunSpec) else None
@@ -170,6 +182,7 @@ def _context(
         target = targets.connect(
             spec,
             source=github.tarball,
+            others=others.source,
             environ=os.environ,
             oidc=tokens if settings.oidc_url else None,
             sleep=clock.pause,
@@ -185,6 +198,7 @@ def _context(
         settings=settings,
         github=github,
         final=github.uninterrupted(),
+        sources=others,
         connect=connect,
         probe=HttpProber(connect=min(5.0, settings.call_timeout)),
         clock=clock,

@@ -56,6 +56,7 @@ class Settings:
     oidc_url: str = ""
     oidc_token: str = field(default="", repr=False)
     heroku_api_key: str = field(default="", repr=False)
+    sources_token: str = field(default="", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -97,12 +98,14 @@ class Settings:
             oidc_url=environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", ""),
             oidc_token=environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ""),
             heroku_api_key=environ.get("HEROKU_API_KEY", ""),
+            sources_token=environ.get("SLIPWAY_SOURCES_TOKEN", ""),
         )
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never reach output."""
-        return tuple(value for value in (self.token, self.oidc_token, self.heroku_api_key) if value)
+        held = (self.token, self.oidc_token, self.heroku_api_key, self.sources_token)
+        return tuple(value for value in held if value)
 
     def event(self) -> Event | None:
         """Read the event; None for one that is no concern of ours.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
-VERBS = frozenset({"deploy", "rollback", "unlock", "preview", "status", "help"})
+VERBS = frozenset({"deploy", "promote", "rollback", "unlock", "preview", "status", "help"})
 RESERVED = frozenset(
-    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
+    {"retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
     | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )

@@ -85,6 +85,7 @@ EXAMPLES: Mapping[str, str] = {
     "    url: https://shop.example\n    permissions: {deploy: admin}",
     "PreviewConfig": "environments:\n  staging:\n    target: gcp\n"
     "    previews: {services: [web], env: {BANNER: preview}, ttl: 3d, verify: [{http: /health/}]}",
+    "Promotion": "environments:\n  staging: {}\n  production: {promote_from: {environment: staging, soak: 1h}}",
     "Approvals": "environments:\n  production: {approvals: {environment: production}}",
 }
 

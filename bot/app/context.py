@@ -14,7 +14,7 @@ from bot.core.events import CommentEvent, Event
 from bot.core.facts import CommentRef, Deployment, Lock, Permission, PullRequest
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
-from bot.core.ports import HISTORY, GitHub
+from bot.core.ports import HISTORY, GitHub, Sources
 from bot.core.redaction import Masker
 from bot.core.spec import Spec
 from bot.core.target import Target
@@ -66,6 +66,7 @@ class Context:
     settings: Settings
     github: GitHub
     final: GitHub  # the same, whose waits go on when the run is being cancelled: for telling how it ended
+    sources: Sources  # other repositories
     connect: Callable[[Spec], Target]
     probe: Prober
     clock: Clock

@@ -10,12 +10,12 @@ from bot.app.context import Request
 from bot.core import rollback
 from bot.core.facts import PullRequest
 from bot.core.outcome import Refusal
-from bot.core.plan import Plan
+from bot.core.plan import Build, Plan
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts
 from bot.core.record import Entry, serving_sha
 from bot.core.resolve import Environment
-from bot.core.serving import Serving
+from bot.core.serving import Artifact, Serving
 from bot.core.target import Target
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ class Case:
     notes: tuple[str, ...] = ()
     resumed: Entry | None = None
     touched: bool = False
+
+    @property
+    def build(self) -> Build | None:
+        """The step that has the artifact; a rollback has none."""
+        return next((step for step in self.plan.steps if isinstance(step, Build)), None)
 
 
 def decide(
@@ -89,7 +94,8 @@ def decide(
         if isinstance(kept, Refusal):
             return kept
         environment, notes = kept
-        plan = plan_release(environment, target.traits)
+        promoted = facts.promoted if isinstance(facts.promoted, Artifact) else None
+        plan = plan_release(environment, target.traits, promoted=promoted)
     return Case(
         request=request,
         environment=environment,

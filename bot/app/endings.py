@@ -147,8 +147,8 @@ def url(environment: Environment, serving: Serving | None) -> str:
     return next((state.url for state in serving.services if state.url), "") if serving else ""
 
 
-def following(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
-    """Return what to type next."""
+def following(ended: Ended, report: ReleaseReport, verb: str) -> tuple[str, ...]:
+    """Return what to type next. ``verb`` is what was typed."""
     name = report.environment
     if ended.failed is None and not ended.cancelled:
         if report.verb == "rollback":
@@ -156,6 +156,6 @@ def following(ended: Ended, report: ReleaseReport) -> tuple[str, ...]:
         return (f"/rollback {name}", "/status") if ended.known.before.exists else ("/status",)
     if report.verb == "rollback" or ended.restored is False:
         return (f"/rollback {name}", "/status")
-    again = f"/deploy {name}"
+    again = f"/{verb} {name}"
     wants_fix = ended.failed is not None and ended.reason not in _TRANSIENT
     return (f"after a fix: {again}", "/status") if wants_fix else (again, "/status")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import UTC, datetime
 
+from bot.app import promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Lock, PullRequest
@@ -17,8 +18,10 @@ from bot.engine.gathering import known as given
 from bot.errors import NotFoundError
 
 
-def resolve_sha(context: Context, request: Request, pull: PullRequest | None) -> str | Refusal:
+def resolve_sha(context: Context, config: Config, request: Request, pull: PullRequest | None) -> str | Refusal:
     """Resolve the commit that is meant, once."""
+    if request.command.verb == "promote":
+        return promoting.sha(context, config, request)
     if pull is not None:
         sha = pull.merge_sha if pull.merged else pull.head_sha
         binding = context.settings.phase == "release" and request.command.verb == "deploy"
@@ -48,7 +51,9 @@ def gather(
     """Ask for everything at once, and have the target connected meanwhile (its libraries are heavy)."""
     github, name = context.github, request.command.environment
     gates = config.environments[name].gates or config.gates
-    deploying = request.command.verb == "deploy"
+    deploying, now = request.command.verb != "rollback", datetime.fromtimestamp(context.clock.now(), UTC)
+    source = promoting.history(context, config, request)
+    promoted = promoting.image(context, config, request, sha, now)
     version = context.ask(_version, context, sha) if deploying and _uses_version(context) else given("")
     recipe = (
         context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
@@ -81,6 +86,9 @@ def gather(
         lock=lock,
         lock_alive=alive,
         hold=held.result(),
+        source=source.result(),
+        promoted=promoted.result(),
+        now=now,
     )
     return facts, target
 

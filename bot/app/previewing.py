@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.app import sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case
 from bot.core.changes import Change, Preview, fingerprint, migrations
@@ -24,7 +25,7 @@ def show(context: Context, case: Case) -> Outcome:
     """Show what would be done. Nothing is taken, written down or changed."""
     request, name = case.request, case.environment.name
     compared = context.gatherer.ask(compare, context, case)
-    preview = preview_of(case)
+    preview = preview_of(context, case)
     comparison = compared.result()
     report = PlanReport(
         verb="rollback" if request.command.verb == "rollback" else "deploy",
@@ -54,12 +55,12 @@ def show(context: Context, case: Case) -> Outcome:
     )
 
 
-def changed(case: Case) -> Refusal | None:
+def changed(context: Context, case: Case) -> Refusal | None:
     """Return the refusal of a plan that is no longer the one that the command names; None without such a name."""
     named = case.request.command.flags.get(PLAN, "").lower()
     if not named:
         return None
-    now = fingerprint(case.sha, case.plan, preview_of(case))
+    now = fingerprint(case.sha, case.plan, preview_of(context, case))
     if named == now:
         return None
     verb, name = case.request.command.verb, case.environment.name
@@ -70,15 +71,19 @@ def changed(case: Case) -> Refusal | None:
     )
 
 
-def preview_of(case: Case) -> Preview:
+def preview_of(context: Context, case: Case) -> Preview:
     """Ask what would change."""
     if case.goal_state is not None:
         return Preview(changes=_back(case.found, case.goal_state))
     release = ReleaseId(
         deployment_id=0, environment=case.environment.name, sha=case.sha, actor=case.request.actor, tag="preview"
     )
-    known = Known(release=release, before=case.before, found=case.found)
-    return case.target.preview(case.environment.release_jobs, known)
+    promoted = case.build.promoted if case.build is not None else None
+    others = sources.resolve(context, case).result()
+    known = Known(release=release, before=case.before, found=case.found, artifact=promoted, sources=others)
+    preview = case.target.preview(case.environment.release_jobs, known)
+    joining = (Change(where="build", what=f"source {name}", after=short(sha)) for name, sha in others.items())
+    return replace(preview, changes=(*joining, *preview.changes))
 
 
 def _back(now: Serving, goal: Serving) -> tuple[Change, ...]:
@@ -102,7 +107,8 @@ def _back(now: Serving, goal: Serving) -> tuple[Change, ...]:
 def _again(request: Request, case: Case) -> str:
     """Return the command that runs what was shown, without the plan's name."""
     flags = [f"--{name}={value}" for name, value in request.command.flags.items() if name == "to"]
-    sha = [f"@{short(case.sha)}"] if request.command.verb == "deploy" and request.number else []
+    named = request.command.verb == "promote" or (request.command.verb == "deploy" and request.number)
+    sha = [f"@{short(case.sha)}"] if named else []
     return " ".join([f"/{request.command.verb}", case.environment.name, *sha, *flags])
 
 

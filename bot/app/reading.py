@@ -68,7 +68,7 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
     if wrong is not None:  # one line that cannot be read stops all of them: nothing is half done
         asked = replace(origin, id=f"{event.comment_id}-{wrong.line}")
         return Asked(requests=(asked,), misread=wrong)
-    requests = tuple(replace(origin, command=item, id=f"{event.comment_id}-{item.line}") for item in commands)
+    requests = tuple(_asked(origin, item) for item in commands)
     return Asked(requests=requests) if requests else None
 
 
@@ -90,6 +90,12 @@ def _pull_request(event: PullRequestEvent) -> Asked:
 def _sweep(trigger: Literal["schedule", "dispatch"], settings: Settings, actor: str = "") -> Request:
     command = Command(verb="preview", action="sweep", text="sweep")
     return Request(command=command, actor=actor, trigger=trigger, id=f"run-{settings.run.id}")
+
+
+def _asked(origin: Request, command: Command) -> Request:
+    """Return a command of a comment. What ``/promote`` releases is not what the pull request is about."""
+    number = 0 if command.verb == "promote" else origin.number
+    return replace(origin, command=command, id=f"{origin.source_comment}-{command.line}", number=number)
 
 
 def _dispatch(event: DispatchEvent, settings: Settings) -> Asked:

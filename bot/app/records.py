@@ -11,12 +11,15 @@ from bot.app.decision import Case
 from bot.app.interruption import abandon, tell_of_interruption
 from bot.core.facts import Deployment, LockRecord
 from bot.core.record import Record
+from bot.core.spec import CloudRunSpec
 from bot.errors import SlipwayError
 
 
-def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str]) -> Deployment:
+def record(
+    context: Context, case: Case, comment_id: int, pins: Mapping[str, str], sources: Mapping[str, str]
+) -> Deployment:
     """Write the record before the first mutation."""
-    request, run = case.request, context.settings.run
+    request, run, build = case.request, context.settings.run, case.build
     written = Record(
         id=request.id,
         verb="rollback" if request.command.verb == "rollback" else "deploy",
@@ -31,7 +34,11 @@ def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str
         before=case.before,
         before_sha=case.previous_sha,
         pins=pins,
+        sources=sources,
         goal=case.goal.deployment.id if case.goal else 0,
+        image=image_of(case),
+        promoted=build.promoted if build is not None else None,
+        promoted_from=build.promoted_from if build is not None else "",
     )
     return context.github.create_deployment(
         sha=case.sha,
@@ -40,6 +47,16 @@ def record(context: Context, case: Case, comment_id: int, pins: Mapping[str, str
         description=f"/{written.verb} by {request.actor}",
         production=case.environment.production,
     )
+
+
+def image_of(case: Case) -> str:
+    """Return the repository of the image that is released, ``""`` where there are no images."""
+    if case.build is not None and case.build.promoted is not None:
+        return case.build.promoted.reference.partition("@")[0]
+    if case.goal is not None:
+        return case.goal.record.image
+    spec = case.environment.spec
+    return spec.image if isinstance(spec, CloudRunSpec) else ""
 
 
 def announce(context: Context, case: Case, deployment: Deployment) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import endings, previewing, records
+from bot.app import endings, images, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, resolve_sha, resolved_at
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def release(context: Context, config: Config, request: Request) -> Outcome:
-    """Carry out ``/deploy`` or ``/rollback``, and return how it ended.
+    """Carry out ``/deploy``, ``/promote`` or ``/rollback``, and return how it ended.
 
     Raises:
         SlipwayError: a fault of the world before anything was changed; afterwards faults are outcomes.
@@ -44,7 +44,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     pull = context.pull_request(request.number).result() if request.number else None
     if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
         return context.refuse(request, (NOT_A_PULL_REQUEST,))
-    sha = resolve_sha(context, request, pull)
+    sha = resolve_sha(context, config, request, pull)
     if isinstance(sha, Refusal):
         return context.refuse(request, (sha,))
     facts, target = gather(context, config, request, pull, sha)
@@ -55,7 +55,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         let_go(context, facts)
         return _already_done(request, done)
     if refusals:
-        return context.refuse(request, refusals, sha=sha if request.command.verb == "deploy" else "")
+        return context.refuse(request, refusals, sha="" if request.command.verb == "rollback" else sha)
 
     def environment_at(other: str) -> Environment:
         return resolved_at(context, config, request, other)
@@ -121,7 +121,7 @@ def _holding(
         case = _decide(context, facts, request, connected, history, environment_at)
         if isinstance(case, Refusal):
             return _refused(context, request, case, reporter, comment)
-        changed = previewing.changed(case)
+        changed = previewing.changed(context, case)
         if changed is not None:
             return _refused(context, request, changed, reporter, comment, sha=case.sha)
         return _recorded(context, case, reporter, comment)
@@ -221,12 +221,12 @@ def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refus
 
 def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[int]) -> Outcome:
     """Write the record, read the head once more, and run the plan."""
-    comparison, pins = _compare(context, case), _pins(context, case)
+    comparison, pins, others = _compare(context, case), _pins(context, case), sources.resolve(context, case)
     head = context.gatherer.ask(_head_moved, context, case)
     comment_id = comment.result()
     reporter.update(_decided(context, case, reporter.started))
-    resolved = pins.result()
-    deployment = case.resumed.deployment if case.resumed else records.record(context, case, comment_id, resolved)
+    resolved, shas = pins.result(), others.result()
+    deployment = case.resumed.deployment if case.resumed else records.record(context, case, comment_id, resolved, shas)
     try:
         moved = head.result()
     except SlipwayError:
@@ -236,7 +236,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
-    reporter.learn(deployment_id=deployment.id, comparison=comparison)
+    reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
     known = Known(
         release=ReleaseId(
             deployment_id=deployment.id,
@@ -249,6 +249,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         found=case.found,
         goal=next((step.to for step in case.plan.steps if isinstance(step, Restore)), Serving()),
         pins=resolved,
+        sources=shas,
     )
     execution = Execution(
         case.plan,
@@ -329,14 +330,16 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     """Write the end everywhere: deployment status, comment, reaction, summary."""
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
-    report = reporter.end(ended, serving, case.environment, behind_by=_ask_behind(context, case).result())
+    attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
+    report = reporter.end(ended, serving, case.environment, behind_by=behind.result(), provenance=attested.result())
+    kept = images.keep(context, case, ended)
     held = report.state == "released" and report.verb == "rollback"
     hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
     comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
     wait([sign])  # before the lock is released
-    context.summary += untold
+    context.summary += [*untold, *map(context.clean, kept.result())]
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
 from bot.app import endings
 from bot.app.context import Context, Request
 from bot.core.facts import Comparison
+from bot.core.images import Provenance
 from bot.core.outcome import Decision, Outcome, ReleaseReport, ServiceLine, StepResult
-from bot.core.plan import Plan
+from bot.core.plan import Build, Plan
 from bot.core.record import Entry, usual_seconds
 from bot.core.resolve import Environment
 from bot.core.serving import Serving
@@ -52,6 +53,7 @@ def release_report(
         repository_url=f"{settings.server_url}/{settings.repository}",
         run_url=settings.run.url,
         usual_seconds=usual_seconds(history),
+        promoted_from=next((step.promoted_from for step in plan.steps if isinstance(step, Build)), ""),
         notes=notes,
     )
 
@@ -83,11 +85,11 @@ class Reporter:
         if self._live is not None:
             self._live.changed()
 
-    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None]) -> None:
+    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None], sources: Mapping[str, str]) -> None:
         """Take what is known only after the comment was made."""
         with self._lock:
             assert self._report is not None
-            self._report = replace(self._report, deployment_id=deployment_id)
+            self._report = replace(self._report, deployment_id=deployment_id, sources=sources)
             self._comparison = comparison
 
     def changed(self, steps: tuple[StepResult, ...]) -> None:
@@ -116,7 +118,15 @@ class Reporter:
     def _edit(self, body: str) -> None:
         self._context.say(self._request, body, rest=False)  # the summary has every log in full
 
-    def end(self, ended: Ended, serving: Serving | None, environment: Environment, *, behind_by: int) -> ReleaseReport:
+    def end(
+        self,
+        ended: Ended,
+        serving: Serving | None,
+        environment: Environment,
+        *,
+        behind_by: int,
+        provenance: Provenance | None = None,
+    ) -> ReleaseReport:
         """Return the last report."""
         if self._comparison is not None:
             self._comparison.exception()  # wait for it: the end is not hurried
@@ -136,7 +146,8 @@ class Reporter:
             warnings=endings.warnings(ended),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
-            next=endings.following(ended, report),
+            provenance=provenance,
+            next=endings.following(ended, report, self._request.command.verb),
         )
         return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))
 

@@ -73,6 +73,22 @@ REGISTRY: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="promote",
+            summary="Release to an environment what the one that it takes its image from serves.",
+            usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
+            role="write",
+            mutates=True,
+            takes=frozenset({"environment", "sha"}),
+            needs_environment=True,
+            flags=(_DRY_RUN, _PLAN, _REASON),
+            examples=("/promote production", "/promote production @4f9a1c2"),
+            notes=(
+                "Nothing is built: the image that was verified where `promote_from` points is taken, by its digest.",
+                "It may be said on any issue or pull request: what that is about does not matter.",
+                "What was verified there only after the comment is refused; naming the sha settles which one is meant.",
+            ),
+        ),
+        Verb(
             name="rollback",
             summary="Bring back the release that served before the present one.",
             usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--plan=NAME] [--reason=TEXT]",
@@ -155,7 +171,7 @@ REGISTRY: Mapping[str, Verb] = {
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
-    {"promote", "retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
+    {"retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
     | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )

@@ -94,6 +94,8 @@ Words = Annotated[
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # what may stand in single braces
+ContextName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]  # as a stage in a Dockerfile
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*/[\w.-]+$")]
 ROLES = ("read", "triage", "write", "maintain", "admin")
 Role = Annotated[str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[\w.-]+(/[\w.-]+)?)$")]
 Roles = Annotated[
@@ -124,6 +126,7 @@ class Permissions(Model):
     """Who may run a command: a repository role (that role or a higher one), ``@login`` or ``@org/team``."""
 
     deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
+    promote: Roles | None = Field(None, description="Who may `/promote`. Default: those who may deploy.")
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
@@ -132,10 +135,14 @@ class Permissions(Model):
 
 
 class Overlay(Model):
-    """Sources of other repositories that join the build context."""
+    """Sources of other repositories that join the build, each at the head of its default branch."""
 
-    context: str = Field(description="Name of the additional build context.")
-    repos: tuple[str, ...] = Field(description="Repositories, `owner/name`.")
+    context: ContextName = Field(
+        description="Name of the additional build context: `COPY --from=<context> <repository's name>/…`."
+    )
+    repos: Annotated[tuple[RepositoryName, ...], BeforeValidator(_tuple)] = Field(
+        min_length=1, description="Repositories, `owner/name`."
+    )
     args: dict[EnvName, Text] = Field(default_factory=dict, description="Build arguments that come with the overlay.")
 
 
@@ -165,7 +172,7 @@ class BuildConfig(Model):
         default=False, description="Ask Cloud Build for provenance; a build without it then fails."
     )
     builder: Literal["cloudbuild"] = Field("cloudbuild", description="What builds.")
-    overlay: Overlay | None = Field(None, description="Sources of other repositories. *Parsed; not acted on yet.*")
+    overlay: Overlay | None = Field(None, description="Sources of other repositories.")
 
 
 def _names_or_branch(value: Any) -> Any:
@@ -668,6 +675,22 @@ class PreviewConfig(Model):
     )
 
 
+class Promotion(Model):
+    """Where an environment's image comes from: it is never built, but taken from where it was verified."""
+
+    environment: Name = Field(description="Environment whose image is taken: the very digest that was verified there.")
+    soak: Duration | None = Field(
+        None, description="How long a release must have been there, neither failed nor rolled back since. Default: 0."
+    )
+
+
+def _promotion(value: Any) -> Any:
+    return {"environment": value} if isinstance(value, str) else value
+
+
+PromoteFrom = Annotated[Promotion, BeforeValidator(_promotion), _OrText()]
+
+
 class EnvironmentConfig(Model):
     """An environment: where a target's application runs for somebody."""
 
@@ -703,8 +726,9 @@ class EnvironmentConfig(Model):
     app: str | None = Field(None, description="Heroku app, instead of the target's.")
     verify: tuple[CheckConfig, ...] | None = Field(None, description="Checks here, instead of the target's.")
     previews: PreviewConfig | None = Field(None, description="Previews of pull requests beside what serves here.")
-    promote_from: str | None = Field(
-        None, description="Environment whose image is promoted. *Parsed; not acted on yet.*"
+    promote_from: PromoteFrom | None = Field(
+        None,
+        description="Environment, or more: a release takes the image that was verified there, and builds nothing.",
     )
     approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")

@@ -144,6 +144,8 @@ def _wrong_name(details: ErrorDetails) -> str:
 _PATTERNS = {
     "^[a-z]([a-z0-9-]": "not a name: lower case letters, digits and hyphens, a letter first",
     "^[a-z][a-z0-9_]": "not a value's name: lower case letters, digits and underscores, a letter first",
+    "^[a-z0-9][a-z0-9._-]": "not a context's name: lower case letters, digits, `.`, `_` and `-`",
+    "^[\\w-][\\w.-]": "no repository: write `owner/name`",
     "^[A-Za-z_]": "not a variable's name: letters, digits and underscores, no digit first",
     "^(read|": "no role: write read, triage, write, maintain, admin, @login or @org/team",
     "^(latest|": "no version: write `latest` or a number",

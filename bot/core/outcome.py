@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bot.core.changes import Change
 from bot.core.checks import CheckResult
 from bot.core.facts import Commit, Comparison
+from bot.core.images import Provenance
 from bot.core.target import Diagnosis
 
 
@@ -80,6 +81,9 @@ class Reason(StrEnum):
     CHECKS_FAILED = "checks_failed"
     CHECKS_PENDING = "checks_pending"
     CHECKS_MISSING = "checks_missing"
+    PROMOTION_UNVERIFIED = "promotion_unverified"
+    PROMOTION_SOAKING = "promotion_soaking"
+    PROMOTION_UNAVAILABLE = "promotion_unavailable"
     TOO_LITTLE_TRAFFIC = "too_little_traffic"
     PLAN_CHANGED = "plan_changed"
     LOCKED = "locked"
@@ -146,6 +150,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_FAILED: "A required check failed on the sha.",
     Reason.CHECKS_PENDING: "A required check is still running on the sha.",
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
+    Reason.PROMOTION_UNVERIFIED: "The commit is not verified on the environment whose image would be promoted.",
+    Reason.PROMOTION_SOAKING: "The commit has not been on the environment that it is promoted from for long enough.",
+    Reason.PROMOTION_UNAVAILABLE: "The image that would be promoted is not known, or it is not one image.",
     Reason.TOO_LITTLE_TRAFFIC: "A stage could not be decided by its deadline at today's traffic.",
     Reason.PLAN_CHANGED: "The plan is no longer the one that `--plan` names.",
     Reason.LOCKED: "Another release holds the environment.",
@@ -236,7 +243,8 @@ class ReleaseReport:
     ``now`` is the time of the report in seconds since the epoch. ``state``: ``running`` until the end. ``restored``:
     None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
     that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
-    no more until somebody unlocks. ``next``: commands to type.
+    no more until somebody unlocks. ``next``: commands to type. ``promoted_from``: the environment whose image it takes.
+    ``sources``: the shas of other repositories that have joined the build.
     """
 
     verb: Literal["deploy", "rollback"]
@@ -265,6 +273,9 @@ class ReleaseReport:
     behind_by: int = 0
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
+    promoted_from: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance | None = None  # what is attested of the image, where that was asked for
     notes: tuple[str, ...] = ()  # what was left out of the plan, and why
     warnings: tuple[str, ...] = ()  # what went well, but wants a look
 

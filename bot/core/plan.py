@@ -12,16 +12,21 @@ from typing import Literal, TypeAlias
 
 from bot.core.checks import Check
 from bot.core.config import Canary, Watch
-from bot.core.serving import Serving
+from bot.core.serving import Artifact, Serving
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """Have an artifact of the release's sha: found, or else built from its source. ``timeout`` is in seconds."""
+    """Have an artifact of the release's sha: found, or else built from its source. ``timeout`` is in seconds.
+
+    ``promoted`` is the artifact to take instead, of the environment ``promoted_from``: then nothing is built.
+    """
 
     id: str = "build"
     timeout: float = 1200.0
     needs: tuple[str, ...] = ()
+    promoted: Artifact | None = None
+    promoted_from: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

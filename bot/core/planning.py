@@ -10,7 +10,7 @@ from bot.core.checks import Check, ExposureCheck, HttpCheck, JobCheck, ServingCh
 from bot.core.config import Canary
 from bot.core.plan import Analysis, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
 from bot.core.resolve import Environment
-from bot.core.serving import Serving
+from bot.core.serving import Artifact, Serving
 from bot.core.spec import CloudRunSpec, JobSpec
 from bot.core.target import Traits
 from bot.core.units import Region, Unit
@@ -18,16 +18,16 @@ from bot.core.units import Region, Unit
 Needs = tuple[str, ...]
 
 
-def plan_release(environment: Environment, traits: Traits) -> Plan:
+def plan_release(environment: Environment, traits: Traits, *, promoted: Artifact | None = None) -> Plan:
     """Return ``Build -> RunJob* -> region -> regions* -> RunJob* -> WatchLog``, as far as the target goes.
 
     A region is ``Rollout* -> Verify(candidate) -> (Shift -> Analysis)* -> Shift* -> Verify(live)``: services roll out
     in parallel and move as one unit. The first region is verified before the others begin, all at once.
 
     Jobs run before any revision of the release starts: a booting revision may need their work, and a migration that
-    fails must find nothing of the release running.
+    fails must find nothing of the release running. ``promoted`` is the artifact that is taken instead of being built.
     """
-    steps: list[Step] = [Build(timeout=environment.build_timeout)]
+    steps: list[Step] = [_build(environment, promoted)]
     needs: Needs = ("build",)
     if traits.jobs:
         needs = _add_jobs(steps, environment, "release", needs)
@@ -40,6 +40,11 @@ def plan_release(environment: Environment, traits: Traits) -> Plan:
     if environment.watch is not None and traits.traffic_split:
         steps.append(WatchLog(id="watch", services=environment.services, watch=environment.watch, needs=needs))
     return Plan(steps=tuple(steps))
+
+
+def _build(environment: Environment, promoted: Artifact | None) -> Build:
+    there = environment.promotion.environment if environment.promotion is not None else ""
+    return Build(timeout=environment.build_timeout, promoted=promoted, promoted_from=there)
 
 
 def plan_rollback(environment: Environment, to: Serving) -> Plan:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
+from bot.core import promotion as promotions
 from bot.core.commands import REGISTRY, Command
 from bot.core.config import ROLES
 from bot.core.facts import CheckState, Lock, Permission, PullRequest
 from bot.core.outcome import Reason, Refusal
+from bot.core.record import Entry
 from bot.core.resolve import Environment
+from bot.core.serving import Artifact
 from bot.core.words import listed, short
 
 Trigger = Literal["comment", "push", "dispatch", "pull_request", "schedule"]
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,8 @@ class Facts:
 
     ``sha`` is the full sha that would be released. ``head_pushed_at`` is when the head was pushed, by the server's
     clock; None when there is no record of it. ``required`` are the names that must be green; ``lock_alive`` is whether
-    the lock's owner still runs.
+    the lock's owner still runs. ``source`` is the record of the environment that the image is taken from (None: it
+    could not be read), ``promoted`` that image, or why it is not known (None: not asked). ``now`` is the time.
     """
 
     trigger: Trigger
@@ -43,6 +48,9 @@ class Facts:
     lock: Lock | None = None
     lock_alive: bool = True
     hold: Lock | None = None
+    source: tuple[Entry, ...] | None = ()
+    promoted: Artifact | Refusal | None = None
+    now: datetime = _NEVER
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -158,7 +166,7 @@ def _sha_required(facts: Facts, why: str) -> Refusal:
     return Refusal(
         reason=Reason.SHA_REQUIRED,
         sentence=f"{why}: the command must say which commit it means.",
-        next=f"`/deploy {facts.environment.name} @{short(facts.sha)}`",
+        next=f"`/{facts.command.verb} {facts.environment.name} @{short(facts.sha)}`",
     )
 
 
@@ -211,7 +219,7 @@ def required_checks(facts: Facts) -> Refusal | None:
     by_name: dict[str, list[CheckState]] = {}
     for check in facts.checks:
         by_name.setdefault(check.name, []).append(check)
-    again = f"`/deploy {facts.environment.name}`"
+    again = f"`/{facts.command.verb} {facts.environment.name}`"
     red = [name for name in facts.required if any(check.state == "failure" for check in by_name.get(name, []))]
     if red:
         return Refusal(
@@ -234,6 +242,20 @@ def required_checks(facts: Facts) -> Refusal | None:
             next=f"Wait for them, then {again}",
         )
     return None
+
+
+def promotion(facts: Facts) -> Refusal | None:
+    """Where an image is promoted, the sha has been verified on the environment it comes from, and has stayed there."""
+    rule = facts.environment.promotion
+    if rule is None:
+        return None
+    again = f"/{facts.command.verb} {facts.environment.name}"
+    refusal = promotions.judge(rule, facts.source, facts.sha, again=again, now=facts.now)
+    if refusal is None and facts.command.verb == "promote" and facts.trigger == "comment" and not facts.command.sha:
+        refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, again=again)
+    if refusal is None and isinstance(facts.promoted, Refusal):
+        refusal = facts.promoted
+    return refusal
 
 
 def lock_free(facts: Facts) -> Refusal | None:
@@ -282,16 +304,19 @@ RELEASE_GATES: tuple[Gate, ...] = (
     named_sha,
     sha_binding,
     required_checks,
+    promotion,
     not_on_hold,
     lock_free,
 )
+# What is promoted is what was verified elsewhere: nothing about the pull request that it is said on matters to it.
+PROMOTION_GATES: tuple[Gate, ...] = (supported, named_sha, required_checks, promotion, lock_free)
 # A rollback brings back what was verified here before: nothing about the pull request's sha matters to it.
 ROLLBACK_GATES: tuple[Gate, ...] = (lock_free,)
 
 
 def judge(facts: Facts) -> tuple[Refusal, ...]:
     """Ask every gate that applies; empty means go."""
-    gates = ROLLBACK_GATES if facts.command.verb == "rollback" else RELEASE_GATES
+    gates = {"rollback": ROLLBACK_GATES, "promote": PROMOTION_GATES}.get(facts.command.verb, RELEASE_GATES)
     assert facts.command.verb in REGISTRY
     refusals = [(gate, gate(facts)) for gate in gates]
     return tuple(

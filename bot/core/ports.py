@@ -166,3 +166,11 @@ class GitHub(Protocol):
     def tarball(self, sha: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream the gzipped tarball of a sha in chunks, one folder at its top."""
         ...
+
+
+class Sources(Protocol):
+    """What the bot asks of other repositories, whose sources join a build."""
+
+    def head(self, repository: str) -> str:
+        """Return the sha at the head of a repository's default branch. Raises UpstreamError (or a subclass)."""
+        ...

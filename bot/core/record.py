@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from bot.core.facts import Deployment
-from bot.core.serving import Serving, serving_from_json, serving_to_json
+from bot.core.serving import Artifact, Serving, serving_from_json, serving_to_json
 
 VERSION = 1
 FINAL = frozenset({"success", "failure", "error"})
@@ -20,6 +21,8 @@ class Record:
     ``id`` names the command that asked for it (comment and line, push, or run), so that it is known again.
     ``before`` is the serving state to return to. ``sha`` is the sha released, ``before_sha`` the one that served.
     ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
+    ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
+    releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``.
     """
 
     id: str
@@ -36,6 +39,10 @@ class Record:
     reason: str = ""
     pins: Mapping[str, str] = field(default_factory=dict)
     goal: int = 0
+    sources: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    promoted: Artifact | None = None
+    promoted_from: str = ""
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON for the deployment's payload."""
@@ -54,8 +61,17 @@ class Record:
             "before_sha": self.before_sha,
             "pins": dict(self.pins),
             "goal": self.goal,
+            "sources": dict(self.sources),
+            "image": self.image,
+            **self._promotion(),
             "before": serving_to_json(self.before),
         }
+
+    def _promotion(self) -> dict[str, Any]:
+        if self.promoted is None:
+            return {}
+        taken = {"digest": self.promoted.digest, "reference": self.promoted.reference}
+        return {"promoted": {"environment": self.promoted_from, **taken}}
 
 
 def read_record(deployment: Deployment) -> Record | None:
@@ -79,12 +95,27 @@ def read_record(deployment: Deployment) -> Record | None:
             reason=str(payload.get("reason") or ""),
             plan=tuple(str(step) for step in payload.get("plan", ())),
             before_sha=str(payload.get("before_sha") or ""),
-            pins={str(name): str(version) for name, version in (payload.get("pins") or {}).items()},
+            pins=_named(payload.get("pins")),
+            sources=_named(payload.get("sources")),
             goal=int(payload.get("goal") or 0),
+            image=str(payload.get("image") or ""),
+            **_promotion_from(payload.get("promoted"), str(payload["sha"])),
             before=serving_from_json(payload.get("before", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+
+
+def _named(data: Any) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (data or {}).items()}
+
+
+def _promotion_from(data: Any, sha: str) -> dict[str, Any]:
+    """Read which image was taken, and from where."""
+    if not data:
+        return {}
+    artifact = Artifact(digest=str(data["digest"]), reference=str(data["reference"]), sha=sha, reused=True)
+    return {"promoted": artifact, "promoted_from": str(data["environment"])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +149,11 @@ class Entry:
     def succeeded(self) -> bool:
         """Whether it was verified while it served."""
         return any(status.state == "success" for status in self.deployment.statuses)
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When it was verified while it served, by the server's clock; None if it was not, or that is not known."""
+        return next((status.created_at for status in self.deployment.statuses if status.state == "success"), None)
 
 
 def base36(number: int) -> str:
@@ -168,7 +204,7 @@ def usual_seconds(history: Iterable[Entry]) -> float:
 
     times = []
     for entry in history:
-        ended = next((status.created_at for status in entry.deployment.statuses if status.state == "success"), None)
+        ended = entry.verified_at
         if ended is not None and entry.record.verb == "deploy":
             times.append((ended - entry.deployment.created_at).total_seconds())
     return median(times) if len(times) >= 3 else 0.0

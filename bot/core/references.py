@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bot.core.config import CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
+from bot.core.config import BuildConfig, CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.placeholders import BUILT_IN, names_in
 from bot.core.preview_references import preview_problems
 from bot.core.rollout_references import environment_rollout, no_such, partly, target_rollout
@@ -33,8 +33,30 @@ def references(config: Config) -> list[tuple[Path, str]]:
         problems.append((("default_environment",), no_such("environment", default, config.environments)))
     elif default is not None and is_production(default, config.environments[default]):
         problems.append((("default_environment",), "production is never the default: name it each time"))
-    if config.build.config and config.build.dockerfile != "Dockerfile":
+    return problems + _build(config.build)
+
+
+def _build(build: BuildConfig) -> list[tuple[Path, str]]:
+    problems: list[tuple[Path, str]] = []
+    if build.config and build.dockerfile != "Dockerfile":
         problems.append((("build", "config"), "give either `dockerfile` or `config`"))
+    if build.overlay is None:
+        return problems
+    at: Path = ("build", "overlay")
+    problems += [
+        (
+            (*at,),
+            f"give either `overlay` or `{key}`: the sources are laid beside one that was uploaded, for a Dockerfile",
+        )
+        for key in ("config", "repository")
+        if getattr(build, key)
+    ]
+    names = [repository.partition("/")[2] for repository in build.overlay.repos]
+    problems += [
+        ((*at, "repos"), f"two repositories are called `{name}`, and each gets a folder of its name")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
     return problems
 
 
@@ -141,10 +163,38 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
         cloud_run = ("services", "jobs", "project", "region", "previews")
         wrong = [key for key in cloud_run if getattr(environment, key)]
         problems += [((*at, key), f"`{key}` is for Cloud Run; this environment's target is Heroku") for key in wrong]
-    if environment.promote_from is not None and environment.promote_from not in config.environments:
-        sentence = no_such("environment", environment.promote_from, config.environments)
-        problems.append(((*at, "promote_from"), sentence))
+    problems += _promotion(config, name, environment)
     return problems + _checks((*at, "verify"), environment.verify or (), target)
+
+
+def _promotion(config: Config, name: str, environment: EnvironmentConfig) -> list[tuple[Path, str]]:
+    """Find an image that cannot be taken from where it is said to come from."""
+    if environment.promote_from is None:
+        return []
+    at, source = ("environments", name, "promote_from"), environment.promote_from.environment
+    if source not in config.environments:
+        return [(at, no_such("environment", source, config.environments))]
+    problems: list[tuple[Path, str]] = []
+    for key in (name, source):
+        target = config.targets.get(config.environments[key].target or next(iter(config.targets)))
+        if isinstance(target, HerokuTarget):
+            problems.append((at, f"`{key}` is on Heroku: images are promoted between environments on Cloud Run"))
+    if environment.on == "push":
+        problems.append((at, f"what was just pushed has not been verified on `{source}` yet: leave `on: push` out"))
+    circle = _promoted_in_a_circle(config, name)
+    if circle:
+        problems.append((at, f"an image has to be built somewhere: {' from '.join(f'`{key}`' for key in circle)}"))
+    return problems
+
+
+def _promoted_in_a_circle(config: Config, name: str) -> tuple[str, ...]:
+    """Return the way that an environment's image takes back to itself, ``()`` if it comes from somewhere."""
+    trail = [name]
+    while (here := config.environments.get(trail[-1])) is not None and here.promote_from is not None:
+        trail.append(here.promote_from.environment)
+        if trail[-1] in trail[:-1]:
+            return tuple(trail) if trail[-1] == name else ()
+    return ()
 
 
 def _workloads(name: str, target: CloudRunTarget) -> list[tuple[Path, str]]:

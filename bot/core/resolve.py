@@ -20,6 +20,7 @@ from bot.core.config import (
     JobConfig,
     Model,
     PreviewConfig,
+    Promotion,
     SecretRef,
     ServiceConfig,
     Watch,
@@ -47,6 +48,7 @@ class Environment:
     on_push: bool = False
     watch: Watch | None = None
     previews: Previews | None = None
+    promotion: Promotion | None = None
     build_timeout: float = 1200.0
     rollout_timeout: float = 300.0
     keep_revisions: int = 20
@@ -82,7 +84,7 @@ def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str
     found: dict[str, tuple[str, ...]] = {}
     for verb in REGISTRY.values():
         rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        if verb.name in {"rollback", "unlock"}:  # those who may deploy may undo it, and go on
+        if verb.name in {"promote", "rollback", "unlock"}:  # those who may deploy may undo it, and go on
             rules += [source.deploy for source in (special, config.permissions) if source is not None]
         found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
     return found
@@ -142,6 +144,7 @@ def resolve(
         on_push=declared.on == "push",
         previews=_previews(declared.previews, spec, checks, values, f"environments.{name}.previews"),
         watch=declared.watch or (target.watch if isinstance(target, CloudRunTarget) else None),
+        promotion=declared.promote_from,
         build_timeout=build_timeout,
         rollout_timeout=rollout_timeout,
         keep_revisions=target.keep_revisions if isinstance(target, CloudRunTarget) else 0,
@@ -343,10 +346,8 @@ def not_yet(config: Config, name: str) -> tuple[str, ...]:
     environment, target = config.environments[name], target_of(config, name)
     key = environment.target or next(iter(config.targets))
     wanted: list[tuple[str, object]] = [
-        ("build.overlay", config.build.overlay),
         ("gates.preflight", (environment.gates or config.gates).preflight),
         ("gates.interface", (environment.gates or config.gates).interface),
-        (f"environments.{name}.promote_from", environment.promote_from),
         (f"environments.{name}.approvals", environment.approvals),
         (f"environments.{name}.backup", environment.backup),
     ]

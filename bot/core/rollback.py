@@ -74,7 +74,7 @@ def named(past: Sequence[Entry], serving: Serving, name: str, environment: str) 
         return _refused(f"{what[0].upper()}{what[1:]} was never verified on `{environment}`.", _ANOTHER)
     if keys_of(serving) == {entry.key}:
         return _refused(f"{what[0].upper()}{what[1:]} serves on `{environment}` already.", _ANOTHER)
-    state = _left_behind(past, entry)
+    state = left_behind(past, entry)
     if state is None:
         return _refused(
             f"There is no record of what {what} left serving on `{environment}`.",
@@ -96,7 +96,7 @@ def _find(past: Iterable[Entry], name: str) -> Entry | None:
     return next((found for group in (by_number, verified, by_sha, by_revision) for found in group), None)
 
 
-def _left_behind(past: Iterable[Entry], entry: Entry) -> Serving | None:
+def left_behind(past: Iterable[Entry], entry: Entry) -> Serving | None:
     """Return what a release left serving: the newest record of a state that only its revisions served."""
     return next((other.record.before for other in past if keys_of(other.record.before) == {entry.key}), None)
 

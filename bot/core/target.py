@@ -18,6 +18,7 @@ from bot.core.upkeep import Upkeep
 if TYPE_CHECKING:  # few releases compare versions or are only shown
     from bot.core.canary import Observed
     from bot.core.changes import Preview
+    from bot.core.images import Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Known:
 
     ``before`` is the state to return to, ``found`` what served when this run began (after an interrupted release they
     differ), ``goal`` what a rollback brings back. ``pins``: the versions of secrets that were resolved when it was
-    recorded, by name.
+    recorded, by name. ``sources``: the shas of other repositories that join its build, likewise.
     """
 
     release: ReleaseId
@@ -75,6 +76,7 @@ class Known:
     goal: Serving = field(default_factory=Serving)
     artifact: Artifact | None = None
     pins: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     handles: Mapping[str, str] = field(default_factory=dict)  # step id -> provider's name of what was started
 
     @property
@@ -155,6 +157,9 @@ Phase = Literal["candidate", "live", "baseline"]
 Source: TypeAlias = Callable[[str], AbstractContextManager[Iterator[bytes]]]
 """Gives the gzipped tarball of a sha as a stream of chunks."""
 
+Others: TypeAlias = Callable[[str], Source]
+"""Gives the source of another repository, ``owner/name``."""
+
 
 class Target(Protocol):
     """A place that an environment runs on. Methods block; they may be called from several threads.
@@ -171,6 +176,11 @@ class Target(Protocol):
     @property
     def upkeep(self) -> Upkeep | None:
         """What the bot has made here and may take away again; None where it leaves nothing behind."""
+        ...
+
+    @property
+    def registry(self) -> Images | None:
+        """The registry of what it runs; None where there is none to ask."""
         ...
 
     def serving(self) -> Serving:

@@ -11,8 +11,10 @@ from bot.core.plan import Analysis, Build, Restore, Rollout, RunJob, Shift, Step
 def title(step: Step) -> str:
     """Return a step's name for people."""
     match step:
-        case Build() | Restore():
-            name = "Build" if isinstance(step, Build) else "Restore the recorded release"
+        case Build(promoted_from=there):
+            name = f"Take the image of {there}" if there else "Build"
+        case Restore():
+            name = "Restore the recorded release"
         case RunJob(job=job):
             name = f"Run {job}"
         case Rollout(service=service):

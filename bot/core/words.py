@@ -45,3 +45,12 @@ def there_is(names: Iterable[str]) -> str:
     """Return what there is: ``there is a``, ``there are a and b``, ``there is none``."""
     known = list(names)
     return f"there {'are' if len(known) > 1 else 'is'} {listed(known) or 'none'}"
+
+
+def spent(seconds: float, total: float) -> str:
+    """Return how much of a time is over, in the unit that suits the whole: ``12 of 60 minutes``."""
+    days, hours, minutes = 86400.0, 3600.0, 60.0
+    for least, size, unit in ((4 * days, days, "days"), (4 * hours, hours, "hours"), (3 * minutes, minutes, "minutes")):
+        if total >= least:
+            return f"{int(min(seconds, total) // size)} of {total / size:g} {unit}"
+    return f"{int(min(seconds, total))} of {total:g} seconds"

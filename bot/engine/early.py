@@ -28,7 +28,7 @@ def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: 
     gatherer.once(github.permission, event.author)
     gatherer.once(github.file, config_path, event.default_branch)
     first = next((item for item in asked if isinstance(item, Command)), None)
-    if event.is_pull_request:
+    if event.is_pull_request and (first is None or first.verb != "promote"):
         pull = gatherer.once(github.pull_request, event.number)
         if first is not None and first.verb == "deploy":
             pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))

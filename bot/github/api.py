@@ -148,6 +148,16 @@ class Api:
         with shaped(what):
             return mapping.commit(answer)
 
+    def head(self) -> str:
+        """Return the sha that the default branch is at, which a list of commits begins with. 1 call."""
+        what = f"read the head of {self._transport.owner}/{self._transport.name}"
+        answer = self._get("/commits", what, "contents: read", per_page=1)
+        with shaped(what):
+            newest = [mapping.commit(item).sha for item in mapping.listed(answer)]
+        if not newest:
+            raise malformed(what, "no commit")
+        return newest[0]
+
     def compare(self, base: str, head: str) -> Comparison:
         """See the port. 1 call; 3 when ``head`` is over 100 commits ahead, for the newest come last."""
         what = f"compare {base} with {head}"

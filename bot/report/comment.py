@@ -14,8 +14,9 @@ from urllib.parse import quote, unquote
 from bot.core.outcome import ReleaseReport
 from bot.report.headline import failed_step, headline, subline
 from bot.report.markdown import address, cell, code, details, prose
+from bot.report.provenance import provenance_lines
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
-from bot.report.words import bar, clock, count, duration
+from bot.report.words import bar, clock, count, duration, listing, short
 
 _MARKER = re.compile(r"<!-- slipway:v1 ([^<>\r\n]*) -->")
 _UNDER_WAY = re.compile(r"<!-- slipway:v1 [^<>\r\n]*-->\r?\n### (?:🟡|🟠) ")  # the verdicts of a state that is running
@@ -109,7 +110,10 @@ def _released(report: ReleaseReport) -> list[str]:
         _on_hold(report),
         _behind(report),
         next_line(report.next),
-        _folded("What serves", [services_table(report.services, tried=False), _artifact(report)]),
+        _folded(
+            "What serves",
+            [services_table(report.services, tried=False), _artifact(report), provenance_lines(report.provenance)],
+        ),
         commits(report),
         _folded("Timeline and steps", [steps_table(report), gantt(report)]),
     ]
@@ -196,7 +200,13 @@ def _on_hold(report: ReleaseReport) -> str:
 
 
 def _artifact(report: ReleaseReport) -> str:
-    return f"Artifact: {code(report.digest)}" if report.digest else ""
+    """Return what was released, where it was taken from, and what else is in it."""
+    if not report.digest:
+        return ""
+    taken = f", taken from **{cell(report.promoted_from)}**" if report.promoted_from else ""
+    others = [f"{code(name)} at {code(short(sha))}" for name, sha in report.sources.items()]
+    joined = f", with {listing(others)}" if others else ""
+    return f"Artifact: {code(report.digest)}{taken}{joined}"
 
 
 def _all_checks(report: ReleaseReport) -> str:

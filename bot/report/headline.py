@@ -24,7 +24,8 @@ def headline(report: ReleaseReport) -> str:
 
 def subline(report: ReleaseReport) -> str:
     """Return the line under the heading: where to look, what was compared with what, who asked."""
-    parts = [_place(report), _verified(report), _difference(report), f"by {cell(report.actor)}" if report.actor else ""]
+    parts = [_place(report), _verified(report), _difference(report), _origin(report)]
+    parts.append(f"by {cell(report.actor)}" if report.actor else "")
     return " · ".join(filter(None, [*parts, link(_log_name(report), report.run_url) if report.run_url else ""]))
 
 
@@ -171,6 +172,10 @@ def _difference(report: ReleaseReport) -> str:
         was = f"{'was' if report.state == 'released' else 'served before:'} {previous}"
         return f"{was} ({link('diff', url)})" if url else was
     return f"{_sides(report.comparison, url)} {previous}"
+
+
+def _origin(report: ReleaseReport) -> str:
+    return f"the image of **{cell(report.promoted_from)}**" if report.promoted_from else ""
 
 
 def _log_name(report: ReleaseReport) -> str:

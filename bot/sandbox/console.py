@@ -98,6 +98,13 @@ class Console:
         kept = self.get(service, region=region).get("scaling", {})
         return self._patch(service, region, "scaling", {"scaling": {**kept, **scaling}})
 
+    # -- images ---------------------------------------------------------------------------------------------
+    def set_cleanup_policies(self, repository: str, policies: Mapping[str, Json]) -> Json:
+        """Set the clean-up policies of a repository of Artifact Registry in the home region."""
+        name = f"projects/{self.cloud.project}/locations/{self.cloud.region}/repositories/{repository}"
+        url = f"{self.cloud.registry.url}/v1/{name}?updateMask=cleanupPolicies"
+        return self._request("PATCH", url, {"cleanupPolicies": policies})
+
     # -- calling --------------------------------------------------------------------------------------------
     def get(self, service: str, *, region: str = "") -> Json:
         """Return a service as the API shows it."""
@@ -117,8 +124,11 @@ class Console:
         return f"projects/{self.cloud.project}/locations/{region or self.cloud.region}/services/{service}"
 
     def _call(self, method: str, path: str, body: Json | None = None) -> Json:
+        return self._request(method, f"{self.cloud.run.url}/v2/{path}", body)
+
+    def _request(self, method: str, url: str, body: Json | None) -> Json:
         request = urllib.request.Request(
-            f"{self.cloud.run.url}/v2/{path}",
+            url,
             data=None if body is None else json.dumps(body).encode(),
             headers={
                 "Authorization": f"Bearer {self.cloud.authority.issue_token(user(self.email))}",

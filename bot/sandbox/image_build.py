@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from bot.sandbox.dockerfile import BuildFailed, Instruction, argv, expand, glob_pattern, ignore, pairs, parse, words
 from bot.sandbox.oci import SYSTEM_PATH, Image, interpreter_path, pack, place, walk
+from bot.sandbox.processes import run_lines
 
 # These would change the machine that runs the sandbox.
 _HOST_TOOLS = re.compile(r"(?:^|[\s;&|(])(apt-get|apt|apk|dnf|yum|microdnf|dpkg|adduser|useradd|groupadd|addgroup)\s")
@@ -53,6 +50,7 @@ def build(
     dockerfile: str = "Dockerfile",
     build_args: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    contexts: Mapping[str, Path] | None = None,
     store_root: Path,
     log: Callable[[str], None],
     cancelled: Callable[[], bool] = lambda: False,
@@ -60,8 +58,8 @@ def build(
     """Build an image by interpreting a Dockerfile.
 
     The subset: FROM (any base: its tree is empty; ``AS`` names; earlier stages), ARG, ENV, LABEL, WORKDIR, COPY
-    (``--from`` an earlier stage, ``--chmod``; ``--chown`` and ``--link`` change nothing), RUN, EXPOSE, USER (noted in
-    the log), ENTRYPOINT and CMD in both forms. ``.dockerignore`` is honoured.
+    (``--from`` an earlier stage or one of ``contexts``, ``--chmod``; ``--chown`` and ``--link`` change nothing), RUN,
+    EXPOSE, USER (noted in the log), ENTRYPOINT and CMD in both forms. ``.dockerignore`` is honoured.
 
     RUN really runs, by ``/bin/sh -c`` in the image's tree, with the rights of whoever runs the sandbox: build only
     what you would run. This interpreter's folder is first on PATH, so ``RUN pip install -r requirements.txt``
@@ -75,6 +73,7 @@ def build(
     if not path.is_file():
         raise BuildFailed(f"failed to read dockerfile: open {dockerfile}: no such file or directory")
     builder = _Builder(context, store_root, build_args or {}, log, cancelled, _ignored(context, dockerfile))
+    builder.contexts = {name.lower(): folder.resolve() for name, folder in (contexts or {}).items()}
     try:
         stage = builder.interpret(parse(path.read_text()))
     except BaseException:
@@ -109,6 +108,7 @@ class _Builder:
         self.log, self.cancelled, self.ignored = log, cancelled, ignored
         self.stages: list[_Stage] = []
         self.globals: dict[str, str] = {}  # ARG before the first FROM
+        self.contexts: Mapping[str, Path] = {}  # those that have a name
 
     def interpret(self, items: list[Instruction]) -> _Stage:
         steps: dict[str, Callable[[_Stage, Instruction], None]] = {
@@ -205,15 +205,25 @@ class _Builder:
         *sources, destination = parts
         base, filtered = self.context, self.ignored
         if "from" in item.flags:
-            other = self._stage(item.flags["from"])
-            if other is None:
-                raise item.fail(f"--from={item.flags['from']}: only an earlier stage can be copied from")
-            base, filtered = other.root, ignore([])
+            base, filtered = self._origin(item), ignore([])
         found = [path for source in sources for path in self._matches(item, base, source, filtered)]
         into = destination.endswith("/") or destination == "." or len(found) > 1
         target = stage.real(destination)
         for path in found:
             _copy_tree(path, target, into=into or target.is_dir(), base=base, ignored=filtered, mode=_mode(item))
+
+    def _origin(self, item: Instruction) -> Path:
+        """Return what is copied from: a named context goes before a stage of the same name.
+
+        "When Dockerfile defines a stage with the same name it's overwritten" (Docker's manual, named contexts).
+        """
+        name = item.flags["from"]
+        named, stage = self.contexts.get(name.lower()), self._stage(name)
+        if named is not None:
+            return named
+        if stage is None:
+            raise item.fail(f"--from={name}: only an earlier stage or a named context can be copied from")
+        return stage.root
 
     def _matches(self, item: Instruction, base: Path, source: str, ignored: Callable[[str], bool]) -> list[Path]:
         wanted = os.path.normpath("/" + source).lstrip("/")
@@ -293,25 +303,4 @@ def _execute(command: list[str], stage: _Stage, log: Callable[[str], None], canc
     )  # fmt: skip
     cwd = stage.real(".")
     cwd.mkdir(parents=True, exist_ok=True)
-    with subprocess.Popen(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", start_new_session=True,
-    ) as process:  # fmt: skip
-        done = threading.Event()
-        watcher = threading.Thread(target=_kill_when, args=(process, cancelled, done), daemon=True)
-        watcher.start()
-        assert process.stdout is not None
-        for text in process.stdout:
-            log(text.rstrip("\n"))
-        code = process.wait()
-        done.set()
-        watcher.join()
-    return code
-
-
-def _kill_when(process: subprocess.Popen[str], cancelled: Callable[[], bool], done: threading.Event) -> None:
-    while not done.wait(0.05):
-        if cancelled():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            return
+    return run_lines(command, cwd=cwd, env=env, log=log, stopped=cancelled)

@@ -91,8 +91,9 @@ class World:
         self.main = sample.head
         for login, permission in PEOPLE.items():
             self.repository.add_collaborator(login, permission)
-        self.github.add_token(TOKEN)
-        self.github.add_token(FORKS_TOKEN, permissions=dict.fromkeys(RUN_PERMISSIONS, "read"))
+        self.github.add_token(TOKEN, repositories=[REPOSITORY])
+        read = dict.fromkeys(RUN_PERMISSIONS, "read")
+        self.github.add_token(FORKS_TOKEN, permissions=read, repositories=[REPOSITORY])
 
     def _google(self) -> None:
         """Trust this repository's runs, and give the environments their secrets."""

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, assert_never
 from bot.core.spec import CloudRunSpec, HerokuSpec, Spec
 
 if TYPE_CHECKING:
-    from bot.core.target import Source, Target
+    from bot.core.target import Others, Source, Target
 
 
 def connect(
     spec: Spec,
     *,
     source: Source,
+    others: Others | None = None,
     environ: Mapping[str, str],
     oidc: Callable[[str], str] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -25,16 +26,16 @@ def connect(
 ) -> Target:
     """Return the adapter of a target. Makes no call yet.
 
-    ``source`` streams the tarball of a sha, ``environ`` holds endpoints and credentials, ``oidc`` gives the run's
-    OIDC token for an audience (None: the run has none). ``sleep`` waits some seconds inside a step; it raises
-    CancelledError to end the wait when the run was asked to stop. ``timeout`` bounds one call, in seconds. Raises
-    SettingsError for an endpoint that is not allowed.
+    ``source`` streams the tarball of a sha, ``others`` that of another repository; ``environ`` holds endpoints and
+    credentials, ``oidc`` gives the run's OIDC token for an audience (None: the run has none). ``sleep`` waits some
+    seconds inside a step; it raises CancelledError to end the wait when the run was asked to stop. ``timeout`` bounds
+    one call, in seconds. Raises SettingsError for an endpoint that is not allowed.
     """
     match spec:
         case CloudRunSpec():
             cloud_run = importlib.import_module("bot.targets.cloud_run")
             target: Target = cloud_run.connect(
-                spec, source=source, environ=environ, oidc=oidc, sleep=sleep, timeout=timeout
+                spec, source=source, others=others, environ=environ, oidc=oidc, sleep=sleep, timeout=timeout
             )
         case HerokuSpec():
             heroku = importlib.import_module("bot.targets.heroku")

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 
 from google.cloud.devtools import cloudbuild_v1
 
+from bot.core.plan import Build
 from bot.core.serving import Artifact
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Absent, Broken, Done, Known, Observation, Running, Source
-from bot.errors import NotFoundError
-from bot.targets.cloud_build_request import build_request, find_filter, is_of_release
+from bot.core.target import Absent, Broken, Done, Known, Observation, Others, Running, Source
+from bot.errors import UpstreamError
+from bot.targets import artifact_registry
+from bot.targets.cloud_build_request import Overlaid, Upload, build_request, find_filter, is_of_release
 from bot.targets.google import Google
-from bot.targets.google_errors import change, check, read
+from bot.targets.google_errors import change, read
+from bot.targets.parallel import together
 from bot.targets.source_upload import upload
 
 Status = cloudbuild_v1.Build.Status
 _UNDER_WAY = (Status.PENDING, Status.QUEUED, Status.WORKING)
 _LOOKED_AT = 50  # builds of one sha and configuration that are looked at; more are never reached in practice
-# An image in Artifact Registry: LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE.
-_IMAGE = re.compile(r"(?P<location>[a-z0-9-]+)-docker\.pkg\.dev/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<image>.+)")
 
 
 class Builds:
     """Builds of one specification."""
 
-    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
-        self._google, self._spec, self._source = google, spec, source
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source, others: Others | None = None) -> None:
+        self._google, self._spec, self._source, self._others = google, spec, source, others or _no_others
 
     def observe(self, handle: str, known: Known) -> Observation:
         """Look at the build of a name, or find one of the release's sha. Two calls at most."""
         if handle:
             return self._judge(self.get(handle), known)
         return self._find(known)
+
+    def observe_promoted(self, step: Build) -> Done | Broken:
+        """Look whether the image that is to be taken is still there. One call; nothing is ever built in its place."""
+        artifact = step.promoted
+        if artifact is None:
+            return Broken(detail=f"No image of {step.promoted_from} is known.")
+        if not artifact_registry.exists(self._google, artifact.reference):
+            return Broken(
+                detail=f"The image of {step.promoted_from}, {artifact.reference}, is not in its registry any more."
+            )
+        return Done(artifact=artifact, detail=f"{artifact.digest[:19]}, verified on {step.promoted_from}")
 
     def get(self, name: str) -> cloudbuild_v1.Build:
         """Return a build by its full name (the regional path: neither project nor id may be given beside it)."""
@@ -46,15 +57,34 @@ class Builds:
 
     def apply(self, known: Known) -> Running:
         """Start a build. Raises ConfigError for an unusable `cloudbuild.yaml`."""
-        spec = self._spec
-        source = None if spec.build.repository else upload(self._google, spec, known.release.sha, self._source)
-        request = {"parent": self._google.location, "build": build_request(spec, known.release, source)}
+        source, overlaid = self._sources(known)
+        build_ = build_request(self._spec, known.release, source, overlaid)
+        request = {"parent": self._google.location, "build": build_}
         client = self._google.builds
         operation = change(
             "start the build", lambda: client.create_build(request=request, retry=None, timeout=self._google.timeout)
         )
         build = operation.metadata.build if operation.metadata else cloudbuild_v1.Build()  # its tags find it as well
         return Running(handle=build.name, detail="queued", link=build.log_url)
+
+    def _sources(self, known: Known) -> tuple[Upload | None, tuple[Overlaid, ...]]:
+        """Have every source in Cloud Storage, all at once. A connected repository needs no upload."""
+        spec = self._spec
+        if spec.build.repository:
+            return None, ()
+
+        def one(name: str) -> Upload:
+            if not name:
+                return upload(self._google, spec, known.release.sha, self._source)
+            return upload(self._google, spec, known.sources[name], self._others(name), repository=name)
+
+        names = spec.build.overlay.repos if spec.build.overlay is not None else ()
+        own, *others = together(one, ["", *names])
+        overlaid = (
+            Overlaid(repository=name, sha=known.sources[name], upload=found)
+            for name, found in zip(names, others, strict=True)
+        )
+        return own, tuple(overlaid)
 
     def cancel(self, handle: str, known: Known) -> None:
         """Stop the release's own build. One that has ended, or that another release also waits for, is left alone."""
@@ -68,10 +98,10 @@ class Builds:
 
     def _find(self, known: Known) -> Observation:
         """Prefer a finished image, then a build under way, then the release's own failure; newest first."""
-        builds = self._list(known.release.sha)
+        builds = self._list(known)
         for build in builds:
             artifact = self._artifact(build, known)
-            if artifact is not None and self._exists(artifact.digest):
+            if artifact is not None and artifact_registry.exists(self._google, artifact.reference):
                 return Done(handle=build.name, link=build.log_url, artifact=artifact, detail=_found_detail(artifact))
         under_way = next((build for build in builds if build.status in _UNDER_WAY), None)
         if under_way is not None:
@@ -79,8 +109,9 @@ class Builds:
         own = next((build for build in builds if is_of_release(build, known.release)), None)
         return Absent() if own is None else self._judge(own, known)
 
-    def _list(self, sha: str) -> list[cloudbuild_v1.Build]:
-        request = {"parent": self._google.location, "filter": find_filter(self._spec, sha), "page_size": _LOOKED_AT}
+    def _list(self, known: Known) -> list[cloudbuild_v1.Build]:
+        wanted = find_filter(self._spec, known.release.sha, known.sources)
+        request = {"parent": self._google.location, "filter": wanted, "page_size": _LOOKED_AT}
         client = self._google.builds
 
         def call() -> list[cloudbuild_v1.Build]:
@@ -117,23 +148,9 @@ class Builds:
             link=build.log_url,
         )
 
-    def _exists(self, digest: str) -> bool:
-        """Whether an image is still in Artifact Registry. One that cannot be asked for is not there.
 
-        Asked by hand: one call does not pay for another client's import. A ``/`` inside the image's name is written
-        ``%2F`` in resource names (artifactregistry.v1 dockerImages.get; AIP-122 on nested ids).
-        """
-        match = _IMAGE.fullmatch(self._spec.image)
-        if match is None:
-            return False
-        image = match["image"].replace("/", "%2F")
-        name = f"projects/{match['project']}/locations/{match['location']}/repositories/{match['repository']}"
-        url = f"{self._google.endpoints.artifactregistry}/v1/{name}/dockerImages/{image}@{digest}"
-        try:
-            read("look for the image", lambda: check(self._google.http.get(url, timeout=self._google.timeout)))
-        except NotFoundError:
-            return False
-        return True
+def _no_others(repository: str) -> Source:
+    raise UpstreamError(f"The source of {repository} cannot be had.", service="GitHub", operation="read the source")
 
 
 def _digest(images: Iterable[cloudbuild_v1.BuiltImage], repository: str) -> str:

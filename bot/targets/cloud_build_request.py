@@ -11,6 +11,8 @@ import hashlib
 import json
 import posixpath
 import re
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,8 @@ from bot.core.target import ReleaseId
 from bot.errors import ConfigError
 
 DOCKER = "gcr.io/cloud-builders/docker"
+GCLOUD = "gcr.io/cloud-builders/gcloud"
+_SOURCES = "slipway-sources"  # a folder of the workspace, beside that of the application's source
 _RELEASE_TAG = "release-"
 # What the bot decides itself in a `cloudbuild.yaml`: where the source comes from, and what names the result.
 _OURS = ("source", "name", "id", "projectId", "status", "results")
@@ -38,10 +42,22 @@ class Upload:
     folder: str
 
 
-def config_hash(spec: CloudRunSpec) -> str:
-    """Return 12 hex digits that change when anything but the sha changes the image."""
+@dataclass(frozen=True, kw_only=True)
+class Overlaid:
+    """A source of another repository that joins the build."""
+
+    repository: str
+    sha: str
+    upload: Upload
+
+
+def config_hash(spec: CloudRunSpec, sources: Mapping[str, str] | None = None) -> str:
+    """Return 12 hex digits that change when anything but the sha changes the image.
+
+    ``sources`` are the shas of the other repositories that join the build.
+    """
     build = spec.build
-    parts = {
+    parts: dict[str, Any] = {
         "image": spec.image,
         "dockerfile": build.dockerfile,
         "context": build.context,
@@ -52,12 +68,15 @@ def config_hash(spec: CloudRunSpec) -> str:
         "provenance": build.provenance,
         "cloudbuild": spec.cloudbuild_yaml,
     }
+    if build.overlay is not None:
+        shas = {name: (sources or {}).get(name, "") for name in build.overlay.repos}
+        parts["overlay"] = {"context": build.overlay.context, "args": dict(build.overlay.args), "sources": shas}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def find_filter(spec: CloudRunSpec, sha: str) -> str:
-    """Return the list filter for builds of a sha with this configuration."""
-    return " AND ".join(f'tags="{tag}"' for tag in _identity(spec, sha))
+def find_filter(spec: CloudRunSpec, sha: str, sources: Mapping[str, str] | None = None) -> str:
+    """Return the list filter for builds of a sha, and of ``sources``, with this configuration."""
+    return " AND ".join(f'tags="{tag}"' for tag in _identity(spec, sha, sources or {}))
 
 
 def is_of_release(build: cloudbuild_v1.Build, release: ReleaseId) -> bool:
@@ -65,39 +84,77 @@ def is_of_release(build: cloudbuild_v1.Build, release: ReleaseId) -> bool:
     return _RELEASE_TAG + release.key in build.tags
 
 
-def _identity(spec: CloudRunSpec, sha: str) -> tuple[str, ...]:
-    return (f"slipway-{spec.app}", f"sha-{sha}", f"config-{config_hash(spec)}")
+def _identity(spec: CloudRunSpec, sha: str, sources: Mapping[str, str]) -> tuple[str, ...]:
+    return (f"slipway-{spec.app}", f"sha-{sha}", f"config-{config_hash(spec, sources)}")
 
 
-def build_request(spec: CloudRunSpec, release: ReleaseId, upload: Upload | None) -> cloudbuild_v1.Build:
+def build_request(
+    spec: CloudRunSpec, release: ReleaseId, upload: Upload | None, overlaid: Sequence[Overlaid] = ()
+) -> cloudbuild_v1.Build:
     """Return the build of a release's sha, from an upload or (None) from the connected repository.
 
-    Raises ConfigError for a `cloudbuild.yaml` that cannot be used.
+    ``overlaid`` are the sources of other repositories that join it. Raises ConfigError for a `cloudbuild.yaml` that
+    cannot be used.
     """
     if spec.cloudbuild_yaml is None:
+        fetching = [_fetch_step(overlaid)] if overlaid else []
         build = cloudbuild_v1.Build(
-            steps=[_docker_step(spec, release.sha, upload)], images=[f"{spec.image}:{release.sha}"]
+            steps=[*fetching, _docker_step(spec, release.sha, upload, overlaid)],
+            images=[f"{spec.image}:{release.sha}"],
         )
     else:
         build = _from_yaml(spec, release.sha, upload)
     build.source = _source(spec, release.sha, upload)
-    build.tags = [*build.tags, *_identity(spec, release.sha), _RELEASE_TAG + release.key]
+    sources = {one.repository: one.sha for one in overlaid}
+    build.tags = [*build.tags, *_identity(spec, release.sha, sources), _RELEASE_TAG + release.key]
     _options(build, spec)
     return build
 
 
-def _docker_step(spec: CloudRunSpec, sha: str, upload: Upload | None) -> cloudbuild_v1.BuildStep:
-    build = spec.build
-    args = ["build", "--tag", f"{spec.image}:{sha}", "--file", posixpath.join(".", build.dockerfile)]
+def _fetch_step(overlaid: Sequence[Overlaid]) -> cloudbuild_v1.BuildStep:
+    """Return the step that unpacks the other sources beside the application's own, each under its repository's name.
+
+    `gcloud storage cp OBJECT -` writes to standard output (Cloud Storage documentation, "Streaming downloads"). The
+    archives have one folder at their top, with the sha in its name.
+    """
+    lines = ["set -euo pipefail"]
+    for one in overlaid:
+        folder = f"{_SOURCES}/{one.repository.partition('/')[2]}"
+        url = f"gs://{one.upload.bucket}/{one.upload.name}#{one.upload.generation}"
+        lines += [
+            f"mkdir -p {shlex.quote(folder)}",
+            f"gcloud storage cp {shlex.quote(url)} - | tar -xz --strip-components=1 -C {shlex.quote(folder)}",
+        ]
+    return cloudbuild_v1.BuildStep(
+        id="sources", name=GCLOUD, entrypoint="bash", args=["-c", _literal("\n".join(lines))]
+    )
+
+
+def _docker_step(
+    spec: CloudRunSpec, sha: str, upload: Upload | None, overlaid: Sequence[Overlaid]
+) -> cloudbuild_v1.BuildStep:
+    build, overlay = spec.build, spec.build.overlay
+    args, more = ["build"], {}
+    if overlay is not None and overlaid:
+        # The builder's Docker is 20.10 (GoogleCloudPlatform/cloud-builders, docker/cloudbuild.yaml): its `docker build`
+        # knows no named contexts, not even with DOCKER_BUILDKIT=1 (crashappsec/chalk#206). The buildx beside it
+        # does (Docker Engine 23.0 release notes). `--load`: Cloud Build pushes what the daemon has.
+        args = ["buildx", "build", "--load", "--build-context", f"{overlay.context}=../{_SOURCES}"]
+        more = dict(overlay.args)
+    args += ["--tag", f"{spec.image}:{sha}", "--file", posixpath.join(".", build.dockerfile)]
     if build.platform:
         args += ["--platform", build.platform]
-    for name, value in build.args.items():
+    for name, value in {**build.args, **more}.items():
         args += ["--build-arg", f"{name}={_literal(value)}"]
-    for name, value in {**build.labels, **_labels(spec, sha)}.items():
+    for name, value in {**build.labels, **_labels(spec, sha), **_source_labels(overlaid)}.items():
         args += ["--label", f"{name}={_literal(value)}"]
     return cloudbuild_v1.BuildStep(
         id="build", name=DOCKER, args=[*args, build.context], dir=upload.folder if upload is not None else ""
     )
+
+
+def _source_labels(overlaid: Sequence[Overlaid]) -> dict[str, str]:
+    return {f"slipway.source.{one.repository.replace('/', '.')}": one.sha for one in overlaid}
 
 
 def _labels(spec: CloudRunSpec, sha: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.serving import Serving
 from bot.core.spec import CloudRunSpec
-from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase, Running, Source, Traits
+from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Others, Phase, Running, Source, Traits
 from bot.core.upkeep import Upkeep
 from bot.errors import SlipwayError
 from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
@@ -27,6 +27,7 @@ from bot.targets.run_template import revision_name
 if TYPE_CHECKING:
     from bot.core.canary import Observed
     from bot.core.changes import Preview
+    from bot.core.images import Images
     from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
@@ -36,6 +37,7 @@ def connect(
     spec: CloudRunSpec,
     *,
     source: Source,
+    others: Others | None = None,
     environ: Mapping[str, str],
     oidc: Callable[[str], str] | None,
     clock: Callable[[], float] = time.time,
@@ -53,16 +55,16 @@ def connect(
         sleep=sleep,
         timeout=timeout,
     )
-    return CloudRun(google, spec, source)
+    return CloudRun(google, spec, source, others)
 
 
 class CloudRun:
     """Services, jobs and builds of one environment."""
 
-    def __init__(self, google: Google, spec: CloudRunSpec, source: Source) -> None:
+    def __init__(self, google: Google, spec: CloudRunSpec, source: Source, others: Others | None = None) -> None:
         self._google, self._spec = google, spec
         self._services, self._jobs = Services(google, spec), Jobs(google, spec)
-        self._source = source
+        self._source, self._others = source, others
         self._addresses: dict[tuple[str, str, str], str] = {}
         self._audiences: dict[str, tuple[str, float]] = {}
 
@@ -70,7 +72,7 @@ class CloudRun:
     def _builds(self) -> Builds:
         from bot.targets.cloud_build import Builds  # noqa: PLC0415 - see Google.builds
 
-        return Builds(self._google, self._spec, self._source)
+        return Builds(self._google, self._spec, self._source, self._others)
 
     @property
     def traits(self) -> Traits:
@@ -83,6 +85,13 @@ class CloudRun:
         from bot.targets.run_upkeep import RunUpkeep  # noqa: PLC0415 - a release needs it last of all, if at all
 
         return RunUpkeep(self._services)
+
+    @cached_property
+    def registry(self) -> Images:
+        """The images in Artifact Registry."""
+        from bot.targets.google_images import GoogleImages  # noqa: PLC0415 - wanted only once a release is verified
+
+        return GoogleImages(self._google)
 
     def serving(self) -> Serving:
         """Ask what every configured service serves now, all at once."""
@@ -116,6 +125,8 @@ class CloudRun:
         """Ask how far a step is."""
         handle = known.handles.get(step.id, "")
         match step:
+            case Build(promoted_from=there) if there:
+                return self._builds.observe_promoted(step)
             case Build():
                 return self._builds.observe(handle, known)
             case RunJob():

@@ -38,6 +38,7 @@ class Endpoints:
     secretmanager: str
     storage: str
     artifactregistry: str
+    containeranalysis: str
     logging: str
     monitoring: str
     sts: str

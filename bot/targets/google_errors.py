@@ -71,6 +71,21 @@ def check(response: requests.Response) -> Any:
     raise from_http_response(response)
 
 
+def listed(answer: Any, key: str, operation: str) -> list[dict[str, Any]]:
+    """Return the objects that a hand-made list call gave, none where the key is missing. Raises UpstreamError."""
+    found = answer.get(key, []) if isinstance(answer, dict) else None
+    if isinstance(found, list) and all(isinstance(each, dict) for each in found):
+        return found
+    raise unreadable(operation)
+
+
+def unreadable(operation: str) -> UpstreamError:
+    """Return the error of an answer to a hand-made request that is not as documented."""
+    return UpstreamError(
+        f"Google Cloud gave an unreadable answer to {operation}.", service="Google Cloud", operation=operation
+    )
+
+
 def _backoff(error: Exception) -> bool | float:
     """Say whether a read is repeated, and after how many seconds if the server said so (RFC 9110, 10.2.3)."""
     if isinstance(error, GoogleAPICallError):

@@ -56,6 +56,10 @@ class HerokuApp:
         """Nothing: Heroku keeps its releases itself."""
         return
 
+    @property
+    def registry(self) -> None:
+        """None: a slug lies in no registry."""
+
     def serving(self) -> Serving:
         """Ask what the app serves now. Three calls at once, and one for a slug not seen before.
 

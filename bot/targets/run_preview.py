@@ -30,13 +30,18 @@ def preview(services: Services, jobs: Jobs, builds: Builds, wanted: Collection[s
     """Return what a release of ``known`` would change in all services, and in the jobs that it runs."""
     spec = services.spec
     pins = known.pins or newest(services.google, pinned_names(spec))
-    found = builds.observe("", known)
-    artifact = found.artifact if isinstance(found, Done) else None
+    artifact = known.artifact or _found(builds, known)
     image = artifact.reference if artifact is not None else _UNBUILT
     changed = together(lambda key: _service(services, key, known, pins, image), [one.key for one in spec.services])
     changed += together(lambda key: _job(jobs, services, key, known, pins, image), list(wanted))
     changes = tuple(_shown(change, artifact) for group in changed for change in group)
     return Preview(artifact=artifact, changes=changes, pins=pins)
+
+
+def _found(builds: Builds, known: Known) -> Artifact | None:
+    """Return the image of the sha, if there is one already."""
+    found = builds.observe("", known)
+    return found.artifact if isinstance(found, Done) else None
 
 
 def _service(services: Services, key: str, known: Known, pins: Mapping[str, str], image: str) -> tuple[Change, ...]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Conflict, NotFound
 
 from bot.core.spec import CloudRunSpec
 from bot.core.target import Source
@@ -28,9 +29,12 @@ _BLOCK = tarfile.BLOCKSIZE
 _SKIPPED = (tarfile.XGLTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 
 
-def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source) -> Upload:
-    """Have the source of a sha in Cloud Storage; an object that is there is used again. Raises UpstreamError."""
-    name = f"source/{spec.repository.replace('/', '-')}-{sha}.tgz"
+def upload(google: Google, spec: CloudRunSpec, sha: str, source: Source, *, repository: str = "") -> Upload:
+    """Have the source of a sha in Cloud Storage; an object that is there is used again. Raises UpstreamError.
+
+    ``repository`` is another one than the application's own.
+    """
+    name = f"source/{(repository or spec.repository).replace('/', '-')}-{sha}.tgz"
     bucket = google.storage.bucket(spec.source_bucket)
     found = _found(google, bucket, name)
     if found is not None:
@@ -69,8 +73,12 @@ def _send(google: Google, blob: Any, stream: ChunkReader) -> None:
         except NotFound:
             # No such bucket: made as `gcloud builds submit` makes its own. Nothing of the stream was read yet, since a
             # resumable upload is opened by a request without content.
-            bucket = _new_bucket(google, blob.bucket.name)
-            google.storage.create_bucket(bucket, location=google.region, timeout=google.timeout, retry=options["retry"])
+            bucket, where = (
+                _new_bucket(google, blob.bucket.name),
+                {"location": google.region, "timeout": google.timeout},
+            )
+            with suppress(Conflict):  # another upload was faster: of another source of this build, or another release
+                google.storage.create_bucket(bucket, **where, retry=options["retry"])
             blob.upload_from_file(stream, **options)
     except DataCorruption as error:
         raise UpstreamError(

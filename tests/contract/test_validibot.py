@@ -114,11 +114,8 @@ def test_heroku(config: Config) -> None:
     )
 
 
-COMMON = {"build.overlay", "gates.preflight", "gates.interface"}
-CLOUD = {
-    "targets.gcp.scheduler",
-    "targets.gcp: vpc: auto",
-}
+COMMON = {"gates.preflight", "gates.interface"}
+CLOUD = {"targets.gcp.scheduler", "targets.gcp: vpc: auto"}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +123,7 @@ CLOUD = {
     [
         ("staging", COMMON | CLOUD),
         ("dev", COMMON | CLOUD),
-        ("prod", COMMON | CLOUD | {f"environments.prod.{key}" for key in ("promote_from", "approvals", "backup")}),
+        ("prod", COMMON | CLOUD | {f"environments.prod.{key}" for key in ("approvals", "backup")}),
         ("legacy", COMMON | {f"targets.heroku.{key}" for key in ("first_deploy", "formation", "backup")}),
     ],
 )

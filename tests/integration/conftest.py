@@ -32,6 +32,7 @@ from bot.core.facts import (
     PullRequest,
     Run,
 )
+from bot.core.images import Provenance
 from bot.core.outcome import Outcome
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
@@ -178,6 +179,7 @@ class FakeGitHub:
         self.branch_requires: tuple[str, ...] = ("ci",)
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
+        self.heads: dict[str, str] = {}  # of other repositories
         self.kept: list[Deployment] = []
         self.transient: set[str] = set()  # environments whose deployments nothing but the bot makes inactive
         self.bodies: dict[int, list[str]] = {}
@@ -359,6 +361,11 @@ class FakeGitHub:
         self._log("tarball", sha)
         return nullcontext(iter([b""]))
 
+    # -- other repositories --
+    def head(self, repository: str) -> str:
+        self._log("head", repository)
+        return self.heads[repository]
+
     # -- for tests --
     def thread(self, number: int) -> list[str]:
         """The comments of a thread as they stand."""
@@ -428,6 +435,23 @@ class FakeUpkeep:
         return {service: sorted(tags) for service, tags in self.tags.items() if tags}
 
 
+class FakeRegistry:
+    """``attested`` is what is read of any image; ``kept`` what was asked to be kept."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.attested = Provenance(image="")
+        self.kept: list[tuple[str, tuple[str, ...], int]] = []
+
+    def provenance(self, image: str) -> Provenance:
+        self._log("provenance", image)
+        return replace(self.attested, image=image)
+
+    def keep(self, release: ReleaseId, images: Collection[str], newest: int) -> None:
+        self._log("keep", *images)
+        self.kept.append((release.key, tuple(images), newest))
+
+
 class FakeTarget:
     """Two services, one job. What is applied happens at once and is seen at the second look.
 
@@ -436,8 +460,11 @@ class FakeTarget:
 
     traits = Traits(kind="cloud_run", separate_build=True, traffic_split=True, jobs=True)
 
-    def __init__(self, log: Log, clock: FakeClock, names: tuple[str, ...] = ("web", "worker")) -> None:
-        self._log = log
+    def __init__(
+        self, log: Log, clock: FakeClock, names: tuple[str, ...] = ("web", "worker"), zone: str = "test"
+    ) -> None:
+        self._log, self.zone = log, zone
+        self.registry = FakeRegistry(log)
         self._mutex = threading.Lock()
         self.live = {name: ServiceState(service=name, exists=False) for name in names}
         self.upkeep = FakeUpkeep(log, clock, self.live)
@@ -446,9 +473,11 @@ class FakeTarget:
         self.sick: set[str] = set()
         self.public = {"web"}
         self.images: dict[str, Artifact] = {}
+        self.built_of: list[dict[str, str]] = []  # the other sources of each build
         self.seen: set[tuple[str, str]] = set()  # (release, step) that was begun
         self.polled: set[tuple[str, str]] = set()
         self.revisions: dict[str, tuple[str, str]] = {}  # revision -> (release, sha)
+        self.digests: dict[str, str] = {}  # revision -> what it runs
         self.executions: list[str] = []
         self.cancelled: list[str] = []
         self.secrets: dict[str, str] = {}
@@ -512,6 +541,8 @@ class FakeTarget:
     def _done(self, step: Applied, known: Known) -> Done | None:
         release = known.release
         match step:
+            case Build(promoted_from=there) if there:
+                return Done(artifact=step.promoted)
             case Build():
                 artifact = self.images.get(release.sha)
                 return Done(artifact=artifact) if artifact else None
@@ -539,13 +570,16 @@ class FakeTarget:
         with self._mutex:
             match step:
                 case Build():
+                    self.built_of.append(dict(known.sources))
                     digest = f"sha256:{release.sha}"
                     self.images[release.sha] = Artifact(digest=digest, reference=f"r@{digest}", sha=release.sha)
                 case RunJob():
                     self.executions.append(f"{step.job}-{release.key}")
                 case Rollout():
+                    assert known.artifact is not None
                     revision = self._revision(step.service, known)
                     self.revisions[revision] = (release.key, release.sha)
+                    self.digests[revision] = known.artifact.digest
                     self.upkeep.rolled_out(step.service, revision, release)
                 case Shift():
                     for service in step.services:
@@ -568,9 +602,9 @@ class FakeTarget:
         made = {name: self.revisions[name] for name in shares}
         return ServiceState(
             service=service,
-            url=f"https://{service}.test",
+            url=f"https://{service}.{self.zone}",
             traffic=tuple(TrafficShare(revision=name, percent=share) for name, share in shares.items()),
-            digests={name: f"sha256:{sha}" for name, (_, sha) in made.items()},
+            digests={name: self.digests[name] for name in made},
             labels={name: {"slipway-release": key, "slipway-sha": sha} for name, (key, sha) in made.items()},
         )
 
@@ -585,7 +619,7 @@ class FakeTarget:
     def endpoint(self, service: str, phase: Phase, known: Known) -> str:
         self._log("endpoint", service, phase)
         if phase == "candidate":
-            return f"https://{self._revision(service, known)}.test"
+            return f"https://{self._revision(service, known)}.{self.zone}"
         return self.live[service].url
 
     def authorization(self, service: str, url: str) -> Mapping[str, str]:
@@ -597,7 +631,7 @@ class FakeTarget:
 
     def probe(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
         self._log("probe", url)
-        name = (urlsplit(url).hostname or "").removesuffix(".test")
+        name = (urlsplit(url).hostname or "").removesuffix(f".{self.zone}")
         revision = self.live[name].revision if name in self.live else name
         _, sha = self.revisions[revision]
         if sha in self.sick:
@@ -620,6 +654,7 @@ class World:
     comments: Iterator[int] = field(default_factory=lambda: itertools.count(9001))
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(501))
     specs: list[Spec] = field(default_factory=list)
+    elsewhere: dict[str, FakeTarget] = field(default_factory=dict)  # environments that do not share the one target
     summary: list[str] = field(default_factory=list)
 
     def pull(self, number: int = 7, **over: Any) -> PullRequest:
@@ -682,15 +717,19 @@ class World:
     def connect(self, spec: Spec) -> Target:
         self.log("connect")
         self.specs.append(spec)
-        return self.target
+        return self.elsewhere.get(spec.environment, self.target)
+
+    def probe(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
+        found = (one for one in self.elsewhere.values() if (urlsplit(url).hostname or "").endswith(f".{one.zone}"))
+        return next(found, self.target).probe(method, url, headers, timeout)
 
     def handle(self, event: Event, **over: Any) -> Outcome:
         """Handle an event, as one run of the workflow would."""
         github: GitHub = self.github
         gatherer = Gatherer()
         context = Context(
-            settings=self.settings(event, **over), github=github, final=github, connect=self.connect,
-            probe=self.target.probe, clock=self.clock, default_branch="main",
+            settings=self.settings(event, **over), github=github, final=github, sources=self.github, connect=self.connect,
+            probe=self.probe, clock=self.clock, default_branch="main",
             masker=Masker(("s3cretS3cret",)), gatherer=gatherer,
         )  # fmt: skip
         self.summary = context.summary
@@ -728,3 +767,9 @@ def world() -> World:
     made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log, clock))
     made.pull(7)
     return made
+
+
+@pytest.fixture
+def make_target(world: World) -> Callable[[str], FakeTarget]:
+    """Return a factory of targets beside the world's own, whose addresses end in a zone."""
+    return lambda zone: FakeTarget(world.log, world.clock, zone=zone)

@@ -15,7 +15,7 @@ GITHUB = {
     "take_lock": 1, "comment": 1, "create_deployment": 1, "set_status": 2, "edit_comment": 2, "react": 1, "compare": 1,
     "release_lock": 1,
 }  # fmt: skip
-TARGET = {"connect": 1, "serving": 3, "exposure": 1, "endpoint": 2, "diagnose": 1, "observe": 20, "apply": 7}
+TARGET = {"connect": 1, "serving": 3, "exposure": 1, "endpoint": 2, "diagnose": 1, "observe": 20, "apply": 7, "keep": 1}
 CALLS = [("503", name, nth) for name, times in GITHUB.items() for nth in range(1, times + 1)]
 CALLS += [
     (kind, name, nth)

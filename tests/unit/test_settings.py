@@ -127,8 +127,12 @@ def test_variables_are_an_object(value: str) -> None:
 
 
 def test_secrets_are_known_and_not_shown() -> None:
-    made = settings(ACTIONS_ID_TOKEN_REQUEST_TOKEN="oidc-secret", HEROKU_API_KEY="heroku-secret")
-    assert made.secrets == ("ghs_abc", "oidc-secret", "heroku-secret")
+    made = settings(
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN="oidc-secret",
+        HEROKU_API_KEY="heroku-secret",
+        SLIPWAY_SOURCES_TOKEN="ghp_sources",
+    )
+    assert made.secrets == ("ghs_abc", "oidc-secret", "heroku-secret", "ghp_sources")
     assert not any(secret in repr(made) for secret in made.secrets)
 
 

@@ -47,10 +47,10 @@ class Context:
 
     @cached_property
     def repo(self) -> Repository:
-        """The repository the path names. Raises WireError 404."""
+        """The repository the path names. Raises WireError 404, also for one that the token may not see."""
         name = f"{self.param('owner')}/{self.param('repo')}".lower()
         found = self.github.repositories.get(name)
-        if found is None:
+        if found is None or not self.viewer.sees(found.full_name, private=found.private):
             raise not_found()
         return found
 

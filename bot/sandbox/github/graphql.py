@@ -58,7 +58,7 @@ def execute(ctx: Context) -> dict[str, Any]:
     root = {
         "node": lambda _, **which: _node(github, which["id"]),
         "rateLimit": lambda _, **__: _rate_limit(ctx),
-        "repository": lambda _, **which: _repository(github, which),
+        "repository": lambda _, **which: _repository(ctx, which),
         "viewer": lambda info: _viewer(info, github),
         "minimizeComment": lambda info, **given: _minimize(info, github, given["input"]),
         "unminimizeComment": lambda info, **given: _unminimize(info, github, given["input"]),
@@ -102,10 +102,10 @@ def _rate_limit(ctx: Context) -> Node:
     return {"cost": 1, "nodeCount": 0, "resetAt": iso(ctx.github.rate_reset()), **left}
 
 
-def _repository(github: GitHub, which: Mapping[str, Any]) -> Node:
+def _repository(ctx: Context, which: Mapping[str, Any]) -> Node:
     full_name = f"{which['owner']}/{which['name']}"
-    found = github.repositories.get(full_name.lower())
-    if found is None:
+    found = ctx.github.repositories.get(full_name.lower())
+    if found is None or not ctx.viewer.sees(found.full_name, private=found.private):
         raise QueryError("NOT_FOUND", f"Could not resolve to a Repository with the name '{full_name}'.")
     return nodes.repository(found)
 

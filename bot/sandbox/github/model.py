@@ -42,12 +42,22 @@ class User:
 
 @dataclass(kw_only=True)
 class Token:
-    """A credential: whose it is, and what it may (None: everything). ``used`` counts against the rate limit."""
+    """A credential: whose it is, and what it may (None: everything). ``used`` counts against the rate limit.
+
+    ``repositories`` are those that it was made for (None: all). Other private ones are not there for it: a run's own
+    token is "limited to the repository that contains your workflow" (docs.github.com, "GITHUB_TOKEN"), and what a token
+    may not see is answered with 404 ("Troubleshooting the REST API").
+    """
 
     value: str = field(repr=False)
     login: str
     permissions: Mapping[str, str] | None
+    repositories: frozenset[str] | None = None
     used: int = 0
+
+    def sees(self, full_name: str, *, private: bool) -> bool:
+        """Tell whether a repository is there for the token."""
+        return not private or self.repositories is None or full_name.lower() in self.repositories
 
     def may(self, permission: str, level: str) -> bool:
         """Tell whether the token holds a permission at ``read`` or ``write``."""

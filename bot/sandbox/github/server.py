@@ -103,12 +103,21 @@ class GitHub(Service):
         return Person(name="GitHub", email="noreply@github.com", time=int(self.created_at))
 
     def add_token(
-        self, token: str, *, login: str = ACTIONS_BOT, permissions: Mapping[str, str] | None = RUN_PERMISSIONS
+        self,
+        token: str,
+        *,
+        login: str = ACTIONS_BOT,
+        permissions: Mapping[str, str] | None = RUN_PERMISSIONS,
+        repositories: Iterable[str] | None = None,
     ) -> Token:
-        """Make a token known. ``permissions`` None lets it do everything, as a classic personal token."""
+        """Make a token known. ``permissions`` None lets it do everything, as a classic personal token.
+
+        ``repositories`` are full names of the only ones that it is for, None for all.
+        """
+        only = None if repositories is None else frozenset(name.lower() for name in repositories)
         with self.lock:
             self.add_user(login)
-            self.tokens[token] = Token(value=token, login=login, permissions=permissions)
+            self.tokens[token] = Token(value=token, login=login, permissions=permissions, repositories=only)
             return self.tokens[token]
 
     def add_team(self, organization: str, slug: str, members: Iterable[str]) -> None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.sandbox.google import GoogleService, operation, paginate, rfc3339, seconds_of
+from bot.sandbox.google.cloud_build_record import Record, Workshop
 from bot.sandbox.google.cloud_build_text import compile_filter, named_options, substitute
-from bot.sandbox.google.cloud_build_worker import Record, Worker, Workshop
+from bot.sandbox.google.cloud_build_worker import Worker
 from bot.sandbox.google.storage import Storage
 from bot.sandbox.images import ImageStore
 from bot.sandbox.wire import Request, Response, WireError, answer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
 from bot.sandbox.images import BuildFailed, split_tag
 
@@ -18,9 +20,18 @@ class _Parser(argparse.ArgumentParser):
         raise BuildFailed(f"docker: {message}", 125)
 
 
-def build_arguments(args: Sequence[str]) -> argparse.Namespace:
-    """Read the arguments of ``docker build``; those that change nothing here are accepted."""
+def build_arguments(args: Sequence[str], *, buildx: bool = False) -> argparse.Namespace:
+    """Read the arguments of ``docker build``, or of ``docker buildx build``; those that change nothing are accepted.
+
+    Named contexts are for the latter alone: the builder's Docker is 20.10.24 (GoogleCloudPlatform/cloud-builders,
+    docker/cloudbuild.yaml, ``latest``), whose own ``docker build`` does not know them, with BuildKit or without
+    (crashappsec/chalk#206), and whose package brings buildx along (Docker Engine's release notes of 23.0).
+    """
     parser = _Parser(prog="docker build", add_help=False, allow_abbrev=False)
+    if buildx:
+        parser.add_argument("--build-context", action="append", default=[])
+    else:
+        parser.set_defaults(build_context=[])
     for names in (("-t", "--tag"), ("--build-arg",), ("--label",), ("--cache-from",), ("--cache-to",)):
         parser.add_argument(*names, action="append", default=[])
     for names in (("-f", "--file"), ("--platform",), ("--provenance",), ("--sbom",), ("--progress",), ("--network",)):
@@ -34,6 +45,22 @@ def build_arguments(args: Sequence[str]) -> argparse.Namespace:
 def pairs(items: Sequence[str]) -> dict[str, str]:
     """Read ``KEY=VALUE`` items."""
     return {key: value for key, _, value in (item.partition("=") for item in items)}
+
+
+def named_contexts(options: argparse.Namespace, here: Path, workspace: Path) -> dict[str, Path]:
+    """Return the folders of ``--build-context``. Raises BuildFailed for one that is not in the workspace."""
+    found = {name: (here / path).resolve() for name, path in pairs(options.build_context).items()}
+    for path in found.values():
+        if not path.is_dir() or not path.is_relative_to(workspace.resolve()):
+            raise BuildFailed(f"failed to get build context path: {path.name}: no such directory")
+    return found
+
+
+def file_hashes(path: Path, kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the hashes of a file as SourceProvenance.fileHashes has them."""
+    data = path.read_bytes()
+    values = {kind: base64.b64encode(hashlib.new(kind.lower(), data).digest()).decode() for kind in kinds}
+    return {"fileHash": [{"type": kind, "value": value} for kind, value in values.items()]}
 
 
 def tagged(name: str) -> str:

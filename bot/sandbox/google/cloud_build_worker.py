@@ -1,14 +1,13 @@
 """The machine that runs one build: source, steps, push, logs.
 
-The only builder it has is ``gcr.io/cloud-builders/docker`` with ``build``, ``tag`` and ``push``, over
-:func:`bot.sandbox.images.build`. Steps run one after another, which every ``waitFor`` allows.
+It has two builders: ``gcr.io/cloud-builders/docker`` with ``build``, ``tag`` and ``push``, over
+:func:`bot.sandbox.images.build`; and ``gcr.io/cloud-builders/gcloud`` with a shell, over
+:mod:`bot.sandbox.google.cloud_build_shell`. Steps run one after another, which every ``waitFor`` allows.
 """
 
 from __future__ import annotations
 
-import base64
 import copy
-import hashlib
 import os
 import re
 import shutil
@@ -17,65 +16,29 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bot.sandbox.google import rfc3339, seconds_of
-from bot.sandbox.google.cloud_build_tools import build_arguments, git, package, pairs, tagged
-from bot.sandbox.google.storage import Storage
-from bot.sandbox.images import BuildFailed, Image, ImageStore, build, split_tag
+from bot.sandbox.google.cloud_build_record import Ended, Record, Workshop
+from bot.sandbox.google.cloud_build_shell import run_shell
+from bot.sandbox.google.cloud_build_tools import (
+    build_arguments,
+    file_hashes,
+    git,
+    named_contexts,
+    package,
+    pairs,
+    tagged,
+)
+from bot.sandbox.images import BuildFailed, Image, build, split_tag
 from bot.sandbox.wire import WireError
 
 Json = dict[str, Any]
 DOCKER = re.compile(r"gcr\.io/cloud-builders/docker(?:[:@].*)?")
-
-
-class Ended(Exception):  # noqa: N818 - an outcome
-    """A build that ended otherwise than well. ``failure`` is a FailureInfo.FailureType."""
-
-    def __init__(self, status: str, detail: str, failure: str = "") -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.failure = status, detail, failure
-
-
-@dataclass(kw_only=True)
-class Record:
-    """One build: its resource in JSON, and the wish to cancel it."""
-
-    resource: Json
-    cancel: threading.Event = field(default_factory=threading.Event)
-    finished: threading.Event = field(default_factory=threading.Event)
-    log: list[str] = field(default_factory=list)
-    deadline: float = float("inf")  # by time.monotonic()
-
-    def stopped(self) -> bool:
-        """Whether work must cease."""
-        return self.cancel.is_set() or time.monotonic() > self.deadline
-
-    def check(self) -> None:
-        """Raise Ended when the build was cancelled or its time is over."""
-        if self.cancel.is_set():
-            raise Ended("CANCELLED", "")
-        if time.monotonic() > self.deadline:
-            raise Ended("TIMEOUT", "the build ran out of time")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workshop:
-    """What a build machine is connected to.
-
-    ``repositories`` maps a name or URL to a bare git folder; ``attest`` records provenance, or raises WireError.
-    """
-
-    root: Path
-    images: ImageStore
-    storage: Storage
-    sink: Callable[[Json], None]
-    clock: Callable[[], float]
-    repositories: Mapping[str, Path]
-    attest: Callable[[Json], None]
+GCLOUD = re.compile(r"gcr\.io/cloud-builders/gcloud(?:[:@].*)?")
 
 
 class Worker:
@@ -231,10 +194,8 @@ class Worker:
         if not kinds:
             return {}
         found = self.shop.storage.lookup(source["bucket"], source["object"], int(source["generation"]))
-        data = found.path.read_bytes()
-        values = {kind: base64.b64encode(hashlib.new(kind.lower(), data).digest()).decode() for kind in kinds}
         path = f"gs://{source['bucket']}/{source['object']}#{source['generation']}"
-        return {"fileHashes": {path: {"fileHash": [{"type": kind, "value": value} for kind, value in values.items()]}}}
+        return {"fileHashes": {path: file_hashes(found.path, kinds)}}
 
     def _fetch_git(self, repository: str, revision: str) -> str:
         folder = self.shop.repositories.get(repository)
@@ -259,7 +220,7 @@ class Worker:
         try:
             if many:
                 self._log(f"Starting {label}")
-            self._docker(step, lambda line: self._log(line, label))
+            self._tool(step, lambda line: self._log(line, label))
         except BuildFailed as failed:
             code = failed.exit_code
             self._log(failed.message, label)
@@ -273,18 +234,27 @@ class Worker:
         if many:
             self._log(f"Finished {label}")
 
-    def _docker(self, step: Json, log: Callable[[str], None]) -> None:
-        if not DOCKER.fullmatch(step["name"]):
-            raise BuildFailed(f'the sandbox has no builder "{step["name"]}": only gcr.io/cloud-builders/docker')
-        if "script" in step or step.get("entrypoint", "docker") != "docker":
-            raise BuildFailed("the sandbox runs the docker builder by its args only: no script, no other entrypoint")
+    def _tool(self, step: Json, log: Callable[[str], None]) -> None:
+        docker = bool(DOCKER.fullmatch(step["name"]))
+        if not docker and not GCLOUD.fullmatch(step["name"]):
+            raise BuildFailed(f'the sandbox has no builder "{step["name"]}": only docker and gcloud of cloud-builders')
+        if "script" in step or step.get("entrypoint", "docker" if docker else "") != ("docker" if docker else "bash"):
+            raise BuildFailed("the sandbox runs docker by its args only, and gcloud's image only as bash")
         log(f"Already have image (with digest): {step['name']}")
         here = (self.folder / self._directory(step)).resolve()
         if not here.is_dir() or not here.is_relative_to(self.folder.resolve()):
             raise BuildFailed(f"the directory {step.get('dir')!r} is not in the workspace")
-        match step.get("args", []):
-            case ["build", *rest] | ["buildx", "build", *rest] | ["image", "build", *rest]:
-                self._docker_build(rest, here, log)
+        if docker:
+            self._docker(step.get("args", []), here, log)
+        else:
+            run_shell(step.get("args", []), here, self.shop.storage, log=log, stopped=self.record.stopped)
+
+    def _docker(self, args: Sequence[str], here: Path, log: Callable[[str], None]) -> None:
+        match args:
+            case ["buildx", "build", *rest]:
+                self._docker_build(build_arguments(rest, buildx=True), here, log)
+            case ["build", *rest] | ["image", "build", *rest]:
+                self._docker_build(build_arguments(rest), here, log)
             case ["tag", source, target]:
                 self.local[tagged(target)] = self._image(source)
             case ["push", *rest]:
@@ -298,15 +268,15 @@ class Worker:
         base = next((found.get("dir", "") for found in source.values() if isinstance(found, dict)), "")
         return str(Path(base) / str(step.get("dir", "")).removeprefix("/workspace").lstrip("/"))
 
-    def _docker_build(self, args: Sequence[str], here: Path, log: Callable[[str], None]) -> None:
-        options = build_arguments(args)
+    def _docker_build(self, options: Namespace, here: Path, log: Callable[[str], None]) -> None:
         context = (here / options.context).resolve()
         if not context.is_dir():
             raise BuildFailed(f"unable to prepare context: path {options.context!r} not found")
         file = here / options.file if options.file else context / "Dockerfile"
         image = build(
             context, dockerfile=os.path.relpath(file, context), build_args=pairs(options.build_arg),
-            labels=pairs(options.label), store_root=self.shop.images.root, log=log, cancelled=self.record.stopped,
+            labels=pairs(options.label), contexts=named_contexts(options, here, self.folder),
+            store_root=self.shop.images.root, log=log, cancelled=self.record.stopped,
         )  # fmt: skip
         log(f"Successfully built {image.digest.removeprefix('sha256:')[:12]}")
         for tag in options.tag:

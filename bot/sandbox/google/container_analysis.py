@@ -67,6 +67,12 @@ class ContainerAnalysis(GoogleService):
                 name = f"projects/{self.project}/occurrences/{uuid.uuid4()}"
                 self._kept.append((self.clock(), {"name": name, **occurrence, "createTime": now, "updateTime": now}))
 
+    @property
+    def occurrences(self) -> list[Json]:
+        """Everything that was recorded, seen yet or not, oldest first."""
+        with self._kept_lock:
+            return [occurrence for _, occurrence in self._kept]
+
     def _seen(self, request: Request) -> list[Json]:
         if request.params["project"] != self.project:
             raise WireError(403, "The caller does not have permission", "PERMISSION_DENIED")

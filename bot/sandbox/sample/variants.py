@@ -213,4 +213,21 @@ VARIANTS: Mapping[str, Variant] = {
         },
         slower=0.08,
     ),
+    "overlaid": _variant(
+        "Greet visitors in the house's own words",
+        "All our sites take them from one place: the repository acme/words.",
+        {
+            "Dockerfile": _edit(
+                "Dockerfile",
+                "COPY . .\n",
+                "COPY . .\nCOPY --from=shared words/greeting.html shop/templates/shop/\n"
+                "ARG TONE=plain\nENV SHOP_TONE=$TONE\n",
+            ),
+            "shop/templates/shop/front_page.html": _edit(
+                "shop/templates/shop/front_page.html",
+                "<h1>Shop</h1>\n",
+                '<h1>{% include "shop/greeting.html" %}</h1>\n',
+            ),
+        },
+    ),
 }

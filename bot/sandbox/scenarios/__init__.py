@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.sandbox.scenarios import (
     answers,
+    builds,
     failures,
     faults,
     heroku,
@@ -22,6 +23,7 @@ __all__ = ["SCENARIOS", "Expectation", "Finding", "Play", "Scenario"]
 
 THEMES = (
     releases,
+    builds,
     failures,
     rollouts,
     pools,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable
 
+from bot.sandbox.scenarios import looking
 from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, reacted, says, serves, true
 from bot.sandbox.scenarios.model import Play, Scenario
-from bot.sandbox.scenarios.moments import JOB_RUN, SERVICE, Moment
+from bot.sandbox.scenarios.moments import BUILDS, JOB_RUN, PATIENCE, SERVICE, Moment
 from bot.sandbox.world import terminate
 
 
@@ -35,6 +38,24 @@ def _cancelled_migrating(play: Play) -> None:
     play.pull_request("feature")
     moment = Moment(play.world.cloud.run, "after", "POST", JOB_RUN)
     play.say("/deploy staging", started=moment.then(terminate))
+
+
+def _cancelled_building(play: Play) -> None:
+    """Cancel a build that takes minutes, as soon as the comment leads to its log."""
+    play.release_main()
+    play.pull_request("feature")
+    play.world.cloud.build.build_seconds = 300.0
+    moment = Moment(play.world.cloud.build, "after", "POST", BUILDS)
+
+    def stop(process: subprocess.Popen[str]) -> None:
+        log = looking.builds(play.world)[-1]["logUrl"]
+        until = time.monotonic() + PATIENCE
+        while not (linked := f"[Build]({log})" in play.comments()[-1].body) and time.monotonic() < until:
+            time.sleep(0.1)
+        play.notes["linked while it runs"] = linked
+        terminate(process)
+
+    play.say("/deploy staging", started=moment.then(stop))
 
 
 def _failed(
@@ -109,6 +130,24 @@ SCENARIOS = (
             *deployments("error"),
             *serves("main"),
             *says("**staging**", "ancelled", "/deploy staging", never=("🟢",)),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="cancelled-building",
+        summary="the workflow is cancelled during the build, whose log is one click away: the build is cancelled",
+        act=_cancelled_building,
+        expectations=(
+            *COMMON,
+            *ended("cancelled", "cancelled", exit_code=1),
+            *made(builds=1, executions=0, deployments=1),
+            *deployments("error"),
+            *serves("main"),
+            *true(
+                "builds", lambda play: [each["status"] for each in looking.builds(play.world)], ["SUCCESS", "CANCELLED"]
+            ),
+            *true("the running comment leads to the log", lambda play: play.notes["linked while it runs"]),
+            *says("ancelled", "No user saw it", "/deploy staging", never=("🟢",)),
         ),
         instant=True,
     ),

@@ -14,6 +14,7 @@ from bot.sandbox.google.cloud_run.revisions import Revision
 from bot.sandbox.google.cloud_run.services import RunService
 from bot.sandbox.google.cloud_run.worker_pools import Pool
 from bot.sandbox.google.logging import Logging
+from bot.sandbox.oci import Image
 from bot.sandbox.scenarios.model import Play
 from bot.sandbox.world import TOKEN, World
 
@@ -122,6 +123,18 @@ def builds(world: World) -> list[dict[str, Any]]:
     ]
 
 
+def images(world: World) -> list[Image]:
+    """Return the images that the registry has, oldest first."""
+    store = world.cloud.images
+    return sorted((each for name in store.repositories() for each in store.images(name)), key=lambda each: each.created)
+
+
+def references(world: World) -> list[str]:
+    """Return the names by digest of the images that the registry has."""
+    store = world.cloud.images
+    return [f"{name}@{image.digest}" for name in store.repositories() for image in store.images(name)]
+
+
 # -- Heroku -------------------------------------------------------------------------------------------------
 def heroku_serving(world: World) -> str:
     """Say which release of the Heroku app is current, and what answers."""
@@ -150,6 +163,8 @@ _TOKENS = re.compile(r'"(?:value|access_token|accessToken|token)"\s*:\s*"([^"]{1
 def secrets(world: World) -> dict[str, str]:
     """Return every secret of a world by what it is: tokens that were handed out, and the application's own."""
     found = {"GitHub token": TOKEN, "Heroku key": world.heroku.token}
+    others = [token for token in world.github.tokens if token != TOKEN]
+    found |= {f"other GitHub token {number}": token for number, token in enumerate(others, start=1)}
     for environment in ("staging", "production", "legacy"):
         found[f"database URL of {environment}"] = world.database(environment)
         found[f"Django key of {environment}"] = f"key-of-{environment}"

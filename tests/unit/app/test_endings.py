@@ -97,7 +97,12 @@ def test_how_it_ended_on_one_line(over: dict[str, Any], said: str) -> None:
     ],
 )  # fmt: skip
 def test_what_to_type_next(over: dict[str, Any], verb: Any, said: tuple[str, ...]) -> None:
-    assert endings.following(make_ended(**over), make_report(verb=verb)) == said
+    assert endings.following(make_ended(**over), make_report(verb=verb), verb) == said
+
+
+def test_what_was_promoted_is_promoted_again() -> None:
+    ended = make_ended(failed=make_failed(), reason=Reason.TIMED_OUT)
+    assert endings.following(ended, make_report(), "promote") == ("/promote staging", "/status")
 
 
 # -- what is left behind ------------------------------------------------------------------------------------------

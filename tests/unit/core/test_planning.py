@@ -10,7 +10,7 @@ from bot.core.config import Canary, Watch
 from bot.core.plan import Analysis, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.resolve import Environment
-from bot.core.serving import ServiceState, Serving
+from bot.core.serving import Artifact, ServiceState, Serving
 from bot.core.target import Known, ReleaseId, Traits
 from bot.core.titles import title
 
@@ -64,6 +64,15 @@ def test_the_graph_on_heroku(make_environment: Make) -> None:
     plan = plan_release(make_environment("legacy"), HEROKU)
     assert graph(plan) == {"build": (), "rollout-app": ("build",), "verify-live": ("rollout-app",)}
     assert [getattr(step, "timeout", 0) for step in plan.steps] == [540.0, 480.0, 0]
+
+
+def test_an_image_is_taken_instead_of_built(make_environment: Make) -> None:
+    taken = Artifact(digest="sha256:1", reference="r/shop@sha256:1")
+    environment = make_environment("production", production="promote_from: staging")
+    (step, *_) = plan_release(environment, CLOUD_RUN, promoted=taken).steps
+    assert step == Build(timeout=1200.0, promoted=taken, promoted_from="staging")
+    assert title(step) == "Take the image of staging"
+    assert title(plan_release(make_environment(), CLOUD_RUN).steps[0]) == "Build"
 
 
 @pytest.mark.parametrize("name", ["staging", "legacy"])

@@ -8,9 +8,11 @@ from typing import Any, get_args
 import pytest
 
 from bot.core.commands import Command
-from bot.core.facts import CheckState, Lock, LockRecord, Permission
-from bot.core.outcome import Reason
+from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Permission
+from bot.core.outcome import Reason, Refusal
 from bot.core.policy import RELEASE_GATES, Facts, allowed, forbidden, judge, teams_of
+from bot.core.record import Entry, Record
+from bot.core.serving import Artifact, Serving
 
 SHA = "4f9a1c2d3e5f60718293a4b5c6d7e8f901234567"
 MERGE = "b" * 40
@@ -140,6 +142,69 @@ def test_a_refusal_says_what_and_what_then(
     (refusal,) = judge(make_facts(**over))
     assert says in refusal.sentence
     assert then in refusal.next
+
+
+# -- promotion ------------------------------------------------------------------------------------------------
+PROMOTE = Command(verb="promote", environment="production")
+RELEASED = Entry(
+    deployment=Deployment(
+        id=1, sha=SHA, ref=SHA, environment="staging", payload={}, created_at=COMMENTED,
+        statuses=(DeploymentStatus(state="success", created_at=COMMENTED.replace(second=4)),),
+    ),
+    record=Record(
+        id="1-1", verb="deploy", sha=SHA, actor="dana", run_id=1, run_attempt=1, plan=(), before=Serving(), image="r"
+    ),
+)  # fmt: skip
+IMAGE = Artifact(digest="sha256:1", reference="r@sha256:1", sha=SHA)
+NO_IMAGE = Refusal(reason=Reason.PROMOTION_UNAVAILABLE, sentence="It is gone.", next="`/deploy staging`")
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        ({}, []),
+        ({"promoted": IMAGE}, []),
+        ({"promoted": NO_IMAGE}, [Reason.PROMOTION_UNAVAILABLE]),
+        ({"source": ()}, [Reason.PROMOTION_UNVERIFIED]),
+        ({"source": (), "promoted": NO_IMAGE}, [Reason.PROMOTION_UNVERIFIED]),
+        ({"source": None}, [Reason.PROMOTION_UNAVAILABLE]),
+        ({"now": COMMENTED}, [Reason.PROMOTION_SOAKING]),
+        ({"command": replace(PROMOTE, verb="rollback"), "source": None}, []),
+        # what was verified in the second of the comment, or after it, was not seen by its author
+        ({"command": PROMOTE, "commented_at": COMMENTED.replace(second=4)}, [Reason.HEAD_MOVED]),
+        ({"command": replace(PROMOTE, sha=SHA[:7]), "commented_at": COMMENTED.replace(second=4)}, []),
+        ({"command": PROMOTE, "trigger": "dispatch", "commented_at": None}, []),
+        # nothing about the pull request matters to what was verified elsewhere
+        ({"command": PROMOTE, "pull_draft": True, "pull_base_ref": "x", **FORKED, "head_pushed_at": None}, []),
+        ({"command": PROMOTE, "checks": ()}, [Reason.CHECKS_MISSING]),
+        ({"command": PROMOTE, "lock": HELD}, [Reason.LOCKED]),
+        ({"command": PROMOTE, "source": None, "lock": HELD, "checks": checks(ci="failure")}, [Reason.CHECKS_FAILED, Reason.PROMOTION_UNAVAILABLE, Reason.LOCKED]),
+    ],
+)  # fmt: skip
+def test_gates_of_a_promotion(
+    make_facts: Callable[..., Facts], make_environment: Callable[..., Any], over: dict[str, Any], expected: list[Reason]
+) -> None:
+    environment = make_environment("production", production="promote_from: {environment: staging, soak: 1h}")
+    facts: dict[str, Any] = {
+        "command": replace(DEPLOY, environment="production"),
+        "source": (RELEASED,),
+        "now": COMMENTED.replace(hour=12),
+    }
+    refusals = judge(make_facts(environment=environment, **{**facts, **over}))
+    assert [refusal.reason for refusal in refusals] == expected
+    assert all(refusal.sentence and refusal.next and refusal.gate for refusal in refusals)
+
+
+def test_a_promotion_names_its_own_command(make_facts: Callable[..., Facts], make_environment: Any) -> None:
+    over = {"production": "promote_from: staging, gates: {require_sha: true}"}
+    facts = make_facts(environment=make_environment("production", **over), command=PROMOTE, source=())
+    named, unverified = judge(facts)
+    assert named.next == "`/promote production @4f9a1c2`"
+    assert unverified.next == "`/deploy staging` first, then `/promote production`"
+
+
+def test_without_promotion_nothing_else_is_looked_at(make_facts: Callable[..., Facts]) -> None:
+    assert judge(make_facts(source=None, promoted=NO_IMAGE)) == ()
 
 
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)

@@ -21,7 +21,7 @@ from bot.core.record import (
     serving_sha,
     usual_seconds,
 )
-from bot.core.serving import ServiceState, Serving, TrafficShare
+from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.target import ReleaseId
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -104,7 +104,9 @@ def test_the_least_that_a_record_holds() -> None:
         RECORD.to_payload() | {"plan": 5},
         RECORD.to_payload() | {"before": None},
         RECORD.to_payload() | {"before": {"services": [{}]}},
-        RECORD.to_payload() | {"verb": "promote"},
+        RECORD.to_payload() | {"verb": "promote"},  # a promotion is recorded as the release that it is
+        RECORD.to_payload() | {"promoted": {"digest": "sha256:1"}},
+        RECORD.to_payload() | {"promoted": ["sha256:1"]},
         RECORD.to_payload() | {"verb": []},
         {"task": "deploy", "schema": "heroku"},
     ],
@@ -209,3 +211,15 @@ def test_usual_is_the_median_of_at_least_three_successes() -> None:
     assert usual_seconds(history) == 60.0
     assert usual_seconds(history[:2]) == 0.0
     assert usual_seconds([]) == 0.0
+
+
+def test_an_image_that_was_taken_is_read_back() -> None:
+    taken = Artifact(digest="sha256:1", reference="r/shop@sha256:1", sha="a" * 40, reused=True)
+    record = replace(RECORD, image="r/shop", promoted=taken, promoted_from="staging", sources={"acme/extras": "c" * 40})
+    assert read_record(deployment(1, record=record)) == record
+
+
+def test_when_it_was_verified() -> None:
+    assert entry(1, "inactive", "success", "in_progress").verified_at == START + timedelta(minutes=2)
+    assert entry(1, "failure", "in_progress").verified_at is None
+    assert entry(1).verified_at is None

@@ -22,6 +22,13 @@ from bot.errors import ConfigError
         ({"top": "default_environment: staging", "staging": "production: true"}, "3: default_environment: production is never the default: name it each time"),
         ({"top": "default_environment: production", "production": "production: false"}, ""),
         ({"staging": "promote_from: prod"}, "15: environments.staging.promote_from: there is no environment `prod`; there are `legacy`, `production` and `staging`"),
+        ({"production": "promote_from: staging"}, ""),
+        ({"production": "promote_from: {environment: staging, soak: 1h}"}, ""),
+        ({"production": "promote_from: {environment: stagin}"}, "16: environments.production.promote_from: there is no environment `stagin`; did you mean `staging`?"),
+        ({"production": "promote_from: legacy"}, "16: environments.production.promote_from: `legacy` is on Heroku: images are promoted between environments on Cloud Run"),
+        ({"legacy": "promote_from: staging"}, "17: environments.legacy.promote_from: `legacy` is on Heroku: images are promoted between environments on Cloud Run"),
+        ({"production": "promote_from: staging, on: push"}, "16: environments.production.promote_from: what was just pushed has not been verified on `staging` yet: leave `on: push` out"),
+        ({"production": "promote_from: production"}, "16: environments.production.promote_from: an image has to be built somewhere: `production` from `production`"),
         ({"staging": "services: {wbe: {}}"}, "15: environments.staging.services.wbe: there is no service `wbe`; did you mean `web`?"),
         ({"staging": "jobs: {migrate: {}}"}, "15: environments.staging.jobs.migrate: there is no job `migrate`; there is none"),
         ({"staging": "app: x"}, "15: environments.staging.app: `app` names a Heroku app; this environment's target is Cloud Run"),
@@ -31,6 +38,10 @@ from bot.errors import ConfigError
         ({"target": "suffix: {production: '', default: '-{env}'}"}, ""),
         ({"top": "build: {config: b.yaml, dockerfile: D}"}, "3: build.config: give either `dockerfile` or `config`"),
         ({"top": "build: {config: b.yaml}"}, ""),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b, a/c]}}"}, ""),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b]}, config: b.yaml}"}, "3: build.overlay: give either `overlay` or `config`: the sources are laid beside one that was uploaded, for a Dockerfile"),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b]}, repository: r}"}, "3: build.overlay: give either `overlay` or `repository`: the sources are laid beside one that was uploaded, for a Dockerfile"),
+        ({"top": "build: {overlay: {context: extras, repos: [a/b, c/b]}}"}, "3: build.overlay.repos: two repositories are called `b`, and each gets a folder of its name"),
         # workloads
         ({"web": "{env: {A: x}, secrets: {A: y}}"}, "10: targets.gcp.services.web.secrets.A: `A` is in `env` as well"),
         ({"jobs": "{m: {run: x, args: [y]}}"}, "11: targets.gcp.jobs.m.run: give either `run` or `command` and `args`"),
@@ -135,3 +146,26 @@ def test_which_target(text: str, expected: str) -> None:
     except ConfigError as error:
         found = error.problems
     assert [line.removeprefix("s.yml:") for line in found] == ([expected] if expected else [])
+
+
+def test_an_image_that_is_promoted_in_a_circle(make_config: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_config(staging="promote_from: production", production="promote_from: staging")
+    first, second = caught.value.problems
+    assert first.endswith("an image has to be built somewhere: `staging` from `production` from `staging`")
+    assert second.endswith("an image has to be built somewhere: `production` from `staging` from `production`")
+
+
+def test_a_circle_that_an_environment_only_leads_to_is_told_once(make_config: Callable[..., Any]) -> None:
+    text = """\
+version: 1
+app: shop
+targets: {gcp: {type: cloud_run, project: p, region: r, services: {web: {}}}}
+environments:
+  one: {promote_from: one}
+  two: {promote_from: one}
+"""
+    with pytest.raises(ConfigError) as caught:
+        load(text, file="s.yml")
+    (problem,) = caught.value.problems
+    assert problem.startswith("s.yml:5: environments.one.promote_from")

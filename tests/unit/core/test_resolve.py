@@ -400,10 +400,10 @@ def test_roles(
     ("name", "over", "expected"),
     [
         ("staging", {}, ()),
-        ("staging", {"top": "build: {overlay: {context: x, repos: [a/b]}}"}, ("build.overlay",)),
+        ("staging", {"top": "build: {overlay: {context: x, repos: [a/b]}}"}, ()),
         ("staging", {"top": "gates: {preflight: [x], interface: {expect: asgi}}"}, ("gates.preflight", "gates.interface")),
         ("staging", {"top": "gates: {preflight: [x]}", "staging": "gates: {}"}, ()),
-        ("staging", {"staging": "promote_from: production"}, ("environments.staging.promote_from",)),
+        ("staging", {"staging": "promote_from: production"}, ()),
         ("staging", {"staging": "approvals: {confirm: true}"}, ("environments.staging.approvals",)),
         ("staging", {"staging": "backup: {before: x}"}, ("environments.staging.backup",)),
         ("production", {"staging": "backup: {before: x}"}, ()),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import triage
-from bot.core.words import distance, listed, nearest, short
+from bot.core.words import distance, listed, nearest, short, spent
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,20 @@ def test_small_words() -> None:
     assert short("4f9a1c2d3e5f") == "4f9a1c2"
     assert listed(["a", "b"]) == "`a` and `b`"
     assert listed([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "total", "expected"),
+    [
+        (12.9, 90, "12 of 90 seconds"),
+        (719, 3600, "11 of 60 minutes"),
+        (720, 3600, "12 of 60 minutes"),
+        (0, 180, "0 of 3 minutes"),
+        (7200, 5 * 3600, "2 of 5 hours"),
+        (90000, 5 * 86400, "1 of 5 days"),
+        (90000, 60, "60 of 60 seconds"),
+        (5400, 4.5 * 3600, "1 of 4.5 hours"),
+    ],
+)
+def test_how_much_of_a_time_is_over(seconds: float, total: float, expected: str) -> None:
+    assert spent(seconds, total) == expected

@@ -132,6 +132,10 @@ class ScriptedTarget:
         self._call("newest_secrets", str(pinned))
         return {}
 
+    @property
+    def registry(self) -> None:
+        raise AssertionError("a running plan asks for no images")
+
     def serving(self) -> Serving:
         self._call("serving", "")
         with self._mutex:

@@ -75,6 +75,7 @@ HEAD = {("checks", "a" * 40), ("pushed_at", "topic", "a" * 40)}
         ("Looks good", set()),
         ("/deploy staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
         ("/rollback staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
+        ("/promote staging", {DANA, CONFIG} | ENVIRONMENT),
         ("/deploy", {DANA, CONFIG, PULL}),
         ("/help", {DANA, CONFIG, PULL}),
         ("/deploi staging", {DANA, CONFIG, PULL}),

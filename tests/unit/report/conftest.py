@@ -10,6 +10,7 @@ import pytest
 
 from bot.core.checks import CheckResult
 from bot.core.facts import Commit, Comparison
+from bot.core.images import Provenance
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine, StepResult
 from bot.core.target import Diagnosis
 
@@ -285,6 +286,23 @@ def reports() -> dict[str, ReleaseReport]:
             next=("/status",),
         ),
         "released-behind": _report(reason="released", behind_by=2, next=("/deploy staging", "/rollback staging")),
+        "promoted": _report(
+            environment="production",
+            promoted_from="staging",
+            steps=(_step("build", "build", "Take the image of staging", "done", 1, 0.3), *DONE[2:]),
+            next=("/rollback production", "/status"),
+        ),
+        "attested": _report(
+            reason="released",
+            sources={"acme/extras": "3c1d2e0f" + "0" * 32},
+            provenance=Provenance(
+                image=f"europe-docker.pkg.dev/acme/shop/shop@sha256:{'9c1e07d2' * 8}",
+                builder="https://cloudbuild.googleapis.com/GoogleHostedWorker@v0.3",
+                format="SLSA v0.1",
+                source=f"gs://acme_cloudbuild/source/acme-shop-{SHA}.tgz",
+            ),
+            next=("/rollback staging", "/status"),
+        ),
         "build-failed": _failed(
             build_failed,
             *rest[2:],

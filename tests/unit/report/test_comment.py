@@ -25,6 +25,8 @@ NAMES = [
     "released-first",
     "released-already",
     "released-behind",
+    "promoted",
+    "attested",
     "build-failed",
     "job-failed",
     "rollout-failed",

@@ -150,6 +150,14 @@ def test_what_is_refused_is_told(bench: Bench) -> None:
         bench.console.scale("absent", minInstanceCount=1)
 
 
+def test_clean_up_policies_are_set_and_carried_out(bench: Bench) -> None:
+    policies = {"all": {"action": "DELETE", "condition": {"tagState": "ANY", "olderThan": "0s"}}}
+    assert set(bench.console.set_cleanup_policies("shop", policies)["cleanupPolicies"]) == {"all"}
+    assert len(bench.cloud.registry.clean_up()) == 2
+    with pytest.raises(Refused, match="needs an action"):
+        bench.console.set_cleanup_policies("shop", {"none": {"condition": {}}})
+
+
 def test_another_region_is_another_service(bench: Bench) -> None:
     bench.cloud.run.add_region("europe-west1")
     bench.deploy("projects/acme/locations/europe-west1", "web-one")

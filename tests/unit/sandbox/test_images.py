@@ -280,3 +280,14 @@ def test_the_store(tmp_path: Path) -> None:
 def test_tags_are_split_from_ports() -> None:
     assert split_tag("host:5000/a/b") == ("host:5000/a/b", "")
     assert split_tag("host:5000/a/b:c") == ("host:5000/a/b", "c")
+
+
+def test_a_named_context_goes_before_a_stage_of_its_name(make: Build, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "greeting").write_text("from elsewhere")
+    image = make(
+        "FROM a AS extras\nRUN echo from a stage > greeting\nFROM b\nCOPY --from=Extras greeting /greeting\n",
+        contexts={"extras": other},
+    )
+    assert (image.root / "greeting").read_text() == "from elsewhere"

@@ -221,3 +221,25 @@ def test_a_run_gets_an_identity_token_that_verifies(
     assert requests.get(url, timeout=10).status_code == 401
     repo.finish_run(run)
     assert requests.get(url, headers=headers, timeout=10).status_code == 401
+
+
+def test_a_runs_token_sees_no_other_private_repository(server: GitHub, repo: Any) -> None:
+    server.create_repository("acme/extras", private=True)
+    server.create_repository("acme/site")
+    server.add_token("t-run", repositories=["Acme/Shop"])
+    server.add_token("t-all", login="dana", permissions={"contents": "read"})
+    query = 'query { repository(owner: "acme", name: "extras") { name } }'
+
+    def get(token: str, path: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.get(f"{server.url}/repos/{path}", headers=headers, timeout=10).status_code
+
+    def asked(token: str) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.post(f"{server.url}/graphql", json={"query": query}, headers=headers, timeout=10).json()
+
+    assert [get("t-run", path) for path in ("acme/shop", "acme/site", "acme/extras")] == [200, 200, 404]
+    assert [get("t-run", f"acme/{name}/commits?per_page=1") for name in ("site", "extras")] == [200, 404]
+    assert get("t-all", "acme/extras") == 200
+    assert asked("t-run")["errors"][0]["type"] == "NOT_FOUND"
+    assert asked("t-all")["data"] == {"repository": {"name": "extras"}}

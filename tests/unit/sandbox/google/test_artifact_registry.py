@@ -102,8 +102,14 @@ def test_packages_tags_and_versions(bench: Bench) -> None:
     full: Any = {"name": name, "view": artifactregistry_v1.VersionView.FULL}
     related = bench.client.get_version(request=full).related_tags
     assert [tag.name for tag in related] == [f"{package}/tags/latest", f"{package}/tags/v2"]
-    with pytest.raises(BadRequest):
-        bench.client.list_tags(request={"parent": package, "filter": "name=v1"})
+    for pattern, names in {"v1": ["v1"], "V*": ["v1", "v2"], "*2": ["v2"], "*ate*": ["latest"], "v": []}.items():
+        by_name = {"parent": package, "filter": f'name="{package}/tags/{pattern}"'}
+        assert [tag.name for tag in bench.client.list_tags(request=by_name)] == [
+            f"{package}/tags/{tag}" for tag in names
+        ]
+    for wrong in ("name=v1", f'name="{package}/tags/v*2"', 'name="projects/*/tags/v1"', f'version="{versions}/*"'):
+        with pytest.raises(BadRequest, match="filters tags by"):
+            bench.client.list_tags(request={"parent": package, "filter": wrong})
 
 
 def test_tags_are_created_moved_and_deleted(bench: Bench) -> None:

@@ -163,9 +163,10 @@ def test_tag_push_all_and_subdirectories(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ({"name": "gcr.io/cloud-builders/gcloud"}, 'the sandbox has no builder "gcr.io/cloud-builders/gcloud"'),
-        ({"name": "gcr.io/cloud-builders/docker", "script": "echo"}, "no script, no other entrypoint"),
-        ({"name": "gcr.io/cloud-builders/docker", "entrypoint": "bash"}, "no script, no other entrypoint"),
+        ({"name": "gcr.io/cloud-builders/npm"}, 'the sandbox has no builder "gcr.io/cloud-builders/npm"'),
+        ({"name": "gcr.io/cloud-builders/docker", "script": "echo"}, "docker by its args only"),
+        ({"name": "gcr.io/cloud-builders/docker", "entrypoint": "bash"}, "docker by its args only"),
+        ({"name": "gcr.io/cloud-builders/gcloud", "args": ["version"]}, "gcloud's image only as bash"),
         (docker("system", "prune"), "can't run: docker system prune"),
         (docker("build", "--nonsense", "."), "unrecognized arguments: --nonsense"),
         (docker("build", "absent"), "path 'absent' not found"),
@@ -388,3 +389,78 @@ def test_unknown_fields_and_foreign_projects_are_refused(bench: Bench) -> None:
 )
 def test_enum_numbers_are_the_clients(field: str, enum: Any) -> None:
     assert ENUMS[field] == {int(member): member.name for member in enum}
+
+
+# -- several sources ------------------------------------------------------------------------------------------
+OVERLAID = "FROM scratch\nWORKDIR /app\nCOPY --from=extras shop/greeting /app/greeting\nCMD ['x']\n"
+
+
+def sources(bench: Bench, script: str, *docker: str) -> Any:
+    """Run a build whose first step fetches a second source by a script, and whose second one is docker."""
+    shop = bench.source({"shop-1/Dockerfile": OVERLAID})
+    return bench.run(
+        source=shop,
+        steps=[
+            {"name": "gcr.io/cloud-builders/gcloud", "entrypoint": "bash", "args": ["-c", script]},
+            {"name": "gcr.io/cloud-builders/docker", "dir": "shop-1", "args": [*docker, "--tag", IMAGE, "."]},
+        ],
+        images=[IMAGE],
+    )
+
+
+@pytest.fixture
+def fetch(bench: Bench) -> str:
+    extras = bench.source({"acme-extras-1/greeting": "hello\n"}, "source/extras.tgz")["storage_source"]
+    url = f"gs://{extras['bucket']}/{extras['object_']}#{extras['generation']}"
+    return (
+        f"set -euo pipefail\nmkdir -p all/shop\ngcloud storage cp '{url}' - | tar -xz --strip-components=1 -C all/shop"
+    )
+
+
+def test_a_second_source_is_fetched_and_named(bench: Bench, fetch: str) -> None:
+    build = sources(bench, fetch, "buildx", "build", "--load", "--build-context", "extras=../all")
+    assert build.status.name == "SUCCESS", bench.text()
+    image = bench.images.resolve(IMAGE)
+    assert image is not None
+    assert (image.root / "app/greeting").read_text() == "hello\n"
+
+
+def test_plain_docker_build_knows_no_named_contexts(bench: Bench, fetch: str) -> None:
+    build = sources(bench, fetch, "build", "--build-context", "extras=../all")
+    assert (build.status.name, build.steps[1].exit_code) == ("FAILURE", 125)
+    assert "--build-context" in bench.text()
+
+
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [("extras=../absent", "absent: no such directory"), ("extras=../../..", "no such directory"), ("other=../all", "--from=extras: only")],
+)  # fmt: skip
+def test_a_context_that_is_not_there(bench: Bench, fetch: str, context: str, said: str) -> None:
+    build = sources(bench, fetch, "buildx", "build", "--build-context", context)
+    assert build.status.name == "FAILURE"
+    assert said in bench.text()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("echo begun; exit 3", 3, "begun"),
+        ("set -e; gcloud storage cp gs://acme-source/absent.tgz - | cat; set -o pipefail; gcloud storage cp gs://acme-source/absent.tgz - | cat", 1, "matched no objects"),
+        ("gcloud config list", 1, "the sandbox can't run: gcloud config list"),
+    ],
+)  # fmt: skip
+def test_a_shell_that_fails_ends_the_build(bench: Bench, script: str, code: int, said: str) -> None:
+    build = sources(bench, script, "build")
+    assert (build.status.name, build.steps[0].exit_code) == ("FAILURE", code)
+    assert said in bench.text()
+
+
+def test_a_cancelled_build_kills_its_shell(bench: Bench) -> None:
+    made = bench.create(
+        source=bench.source({"Dockerfile": DOCKERFILE}),
+        steps=[{"name": "gcr.io/cloud-builders/gcloud", "entrypoint": "bash", "args": ["-c", "echo up; sleep 60"]}],
+    ).metadata.build
+    while "up" not in bench.text():
+        time.sleep(0.01)
+    bench.client.cancel_build(name=made.name, id=made.id, timeout=15)
+    assert bench.server.wait(made.id)["status"] == "CANCELLED"

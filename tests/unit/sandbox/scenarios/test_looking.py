@@ -63,6 +63,13 @@ def test_a_secret_is_found_wherever_it_is_seen(play: Play, place: str) -> None:
     assert TOKEN not in looking.leaks(play)[0]
 
 
+def test_tokens_for_other_repositories_are_secrets_too(play: Play) -> None:
+    play.world.github.add_token("github_pat_of_another", repositories=["acme/words"])
+    play.runs.append(ran(play, stdout="reading with github_pat_of_another"))
+    (leak,) = looking.leaks(play)
+    assert leak.startswith("other GitHub token ")
+
+
 def test_an_edited_comment_still_shows_its_secret(play: Play) -> None:
     number = play.pull_request("feature")
     comment = play.repository.add_comment(number, play.world.database("staging"), author=BOT)

@@ -28,6 +28,7 @@ APIS = {
     "cloudbuild": "cloudbuild.v1",
     "storage": "storage.v1",
     "artifactregistry": "artifactregistry.v1",
+    "containeranalysis": "containeranalysis.v1",
     "logging": "logging.v2",
     "sts": "sts.v1",
     "iamcredentials": "iamcredentials.v1",
@@ -224,13 +225,14 @@ def known(release: ReleaseId) -> Known:
 
 @pytest.fixture
 def make_target(wire: Wire, environ: dict[str, str]) -> Callable[..., CloudRun]:
-    def make(spec: CloudRunSpec, source: Any = None, oidc: Any = None, **over: str) -> CloudRun:
+    def make(spec: CloudRunSpec, source: Any = None, oidc: Any = None, others: Any = None, **over: str) -> CloudRun:
         def no_source(sha: str) -> Any:
             raise AssertionError(f"nobody should read the source of {sha}")
 
         return connect(
             spec,
             source=source or no_source,
+            others=others,
             environ={**environ, **over},
             oidc=oidc,
             clock=wire.clock,

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from bot.core.plan import Build
+from bot.core.serving import Artifact
 from bot.core.target import Absent, Broken, Done, Running
-from bot.errors import UpstreamError
+from bot.errors import ForbiddenError, UpstreamError
 
 STEP = Build()
 PARENT = "/v1/projects/acme/locations/us-central1"
@@ -161,3 +162,39 @@ def test_nothing_started_is_nothing_to_cancel(wire: Any, make_target: Any, make_
     wire.on("GET", "cloudbuild", f"{PARENT}/builds", {})
     make_target(make_spec()).cancel(STEP, known)
     assert len(wire.calls) == 1
+
+
+# -- promotion --------------------------------------------------------------------------------------------------
+ELSEWHERE = Artifact(
+    digest=DIGEST, reference=f"europe-docker.pkg.dev/other/shop/shop@{DIGEST}", sha="a" * 40, reused=True
+)
+TAKE = Build(promoted=ELSEWHERE, promoted_from="staging")
+THERE = f"/v1/projects/other/locations/europe/repositories/shop/dockerImages/shop@{DIGEST}"
+
+
+def test_an_image_of_another_environment_is_taken_as_it_is(
+    wire: Any, make_target: Any, make_spec: Any, known: Any
+) -> None:
+    wire.on("GET", "artifactregistry", THERE, {})
+    found = make_target(make_spec()).observe(TAKE, known)
+    assert found == Done(artifact=ELSEWHERE, detail=f"{DIGEST[:19]}, verified on staging")
+    assert [call.path for call in wire.calls] == [THERE]
+
+
+def test_an_image_that_is_gone_is_never_built_in_its_place(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, api_error: Any
+) -> None:
+    wire.on("GET", "artifactregistry", THERE, api_error(404, "NOT_FOUND"))
+    found = make_target(make_spec()).observe(TAKE, known)
+    assert isinstance(found, Broken)
+    assert "is not in its registry any more" in found.detail
+    assert isinstance(make_target(make_spec()).observe(Build(promoted_from="staging"), known), Broken)
+    assert len(wire.calls) == 1
+
+
+def test_a_registry_that_may_not_be_asked_fails_the_step(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, api_error: Any
+) -> None:
+    wire.on("GET", "artifactregistry", THERE, api_error(403, "PERMISSION_DENIED"))
+    with pytest.raises(ForbiddenError):
+        make_target(make_spec()).observe(TAKE, known)

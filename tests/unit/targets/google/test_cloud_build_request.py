@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 from google.cloud.devtools import cloudbuild_v1
 
-from bot.core.config import BuildConfig
+from bot.core.config import BuildConfig, Overlay
 from bot.errors import ConfigError
-from bot.targets.cloud_build_request import Upload, build_request, config_hash, find_filter, is_of_release
+from bot.targets.cloud_build_request import (
+    Overlaid,
+    Upload,
+    build_request,
+    config_hash,
+    find_filter,
+    is_of_release,
+)
 
 UPLOAD = Upload(bucket="b", name="source/x.tgz", generation=17, folder="octo-shop-0123456")
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -163,3 +170,56 @@ def test_a_build_is_found_by_its_tags(make_spec: Any, release: Any) -> None:
     assert find_filter(spec, SHA) == f'tags="slipway-shop" AND tags="sha-{SHA}" AND tags="config-{config_hash(spec)}"'
     assert is_of_release(build_request(spec, release, UPLOAD), release)
     assert not is_of_release(cloudbuild_v1.Build(tags=["release-other"]), release)
+
+
+# -- several sources ----------------------------------------------------------------------------------------------
+OVERLAY = Overlay(context="extras", repos=("acme/pro", "acme/c.loud"), args={"EXTRAS": "cl$oud"})
+PRO = Overlaid(
+    repository="acme/pro",
+    sha="a" * 40,
+    upload=Upload(bucket="b", name="source/acme-pro-a.tgz", generation=1, folder="x"),
+)
+CLOUD = Overlaid(
+    repository="acme/c.loud", sha="c" * 40, upload=Upload(bucket="b", name="source/it's.tgz", generation=2, folder="y")
+)  # fmt: skip
+
+
+def test_other_sources_are_laid_beside_the_checkout_and_named(make_spec: Any, release: Any, judges: Any) -> None:
+    spec = make_spec(build=BuildConfig(args={"VERSION": "1", "EXTRAS": "none"}, overlay=OVERLAY))
+    request = as_json(build_request(spec, release, UPLOAD, (PRO, CLOUD)))
+    judges["cloudbuild"].judge("POST", "/v1/projects/acme/locations/us-central1/builds", {}, request)
+    fetch, docker = request["steps"]
+    script = fetch["args"][1]
+    assert (fetch["name"], fetch["entrypoint"], fetch["args"][0]) == ("gcr.io/cloud-builders/gcloud", "bash", "-c")
+    assert "dir" not in fetch
+    assert script.splitlines() == [
+        "set -euo pipefail",
+        "mkdir -p slipway-sources/pro",
+        "gcloud storage cp 'gs://b/source/acme-pro-a.tgz#1' - | tar -xz --strip-components=1 -C slipway-sources/pro",
+        "mkdir -p slipway-sources/c.loud",
+        "gcloud storage cp 'gs://b/source/it'\"'\"'s.tgz#2' - | tar -xz --strip-components=1 -C slipway-sources/c.loud",
+    ]
+    assert docker["dir"] == "octo-shop-0123456"
+    assert docker["args"][:5] == ["buildx", "build", "--load", "--build-context", "extras=../slipway-sources"]
+    assert docker["args"][-1] == "."
+    assert [
+        value for name, value in zip(docker["args"], docker["args"][1:], strict=False) if name == "--build-arg"
+    ] == [
+        "VERSION=1",
+        "EXTRAS=cl$$oud",
+    ]
+    labels = [value for name, value in zip(docker["args"], docker["args"][1:], strict=False) if name == "--label"]
+    assert labels[2:] == [f"slipway.source.acme.pro={'a' * 40}", f"slipway.source.acme.c.loud={'c' * 40}"]
+    assert request["tags"][2] == f"config-{config_hash(spec, {'acme/pro': 'a' * 40, 'acme/c.loud': 'c' * 40})}"
+
+
+def test_an_image_is_the_same_only_if_all_sources_are(make_spec: Any) -> None:
+    plain = make_spec(build=BuildConfig())
+    spec = make_spec(build=BuildConfig(overlay=OVERLAY))
+    shas = {"acme/pro": "a" * 40, "acme/c.loud": "c" * 40}
+    moved = {**shas, "acme/pro": "b" * 40}
+    other = make_spec(build=BuildConfig(overlay=OVERLAY.model_copy(update={"args": {}})))
+    hashes = {config_hash(plain, shas), config_hash(spec, shas), config_hash(spec, moved), config_hash(other, shas)}
+    assert len({*hashes, config_hash(spec)}) == 5
+    assert config_hash(plain, shas) == config_hash(plain)
+    assert find_filter(spec, SHA, shas) != find_filter(spec, SHA, moved)

@@ -1,6 +1,7 @@
 # mypy: disallow-untyped-calls=False
 import base64
 import contextlib
+import dataclasses
 import gzip
 import io
 import tarfile
@@ -10,6 +11,7 @@ from typing import Any
 import google_crc32c
 import pytest
 
+from bot.core.config import BuildConfig, Overlay
 from bot.core.plan import Build
 from bot.errors import UpstreamError
 from bot.targets.source_upload import ChunkReader
@@ -169,6 +171,17 @@ def test_a_missing_bucket_is_made_in_the_region(
     assert wire.made("PUT", "/session/1")[0].body == source.data
 
 
+def test_losing_the_race_for_the_bucket_is_winning(
+    wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any
+) -> None:
+    wire.on("GET", "storage", GET, api_error(404, "NOT_FOUND"), judged=False)
+    wire.on("POST", "storage", START, api_error(404, "NOT_FOUND"), SESSION, judged=False)
+    wire.on("POST", "storage", "/storage/v1/b", api_error(409, "conflict", "you already own it"))
+    wire.on("PUT", "storage", "/session/1", stored, judged=False)
+    start(wire, make_target, make_spec, known, source)
+    assert wire.made("PUT", "/session/1")[0].body == source.data
+
+
 def test_a_refused_upload_is_an_error(
     wire: Any, make_target: Any, make_spec: Any, known: Any, source: Any, api_error: Any
 ) -> None:
@@ -204,3 +217,50 @@ def test_a_damaged_upload_is_an_error(
     wire.on("DELETE", "storage", GET, (204, ""), judged=False)
     with pytest.raises(UpstreamError, match="damaged"):
         start(wire, make_target, make_spec, known, source)
+
+
+# -- several sources ------------------------------------------------------------------------------------------------
+EXTRAS = "e" * 40
+
+
+@pytest.fixture
+def overlaid(make_spec: Any) -> Any:
+    return make_spec(build=BuildConfig(overlay=Overlay(context="extras", repos=("acme/extras",))))
+
+
+def test_every_source_is_uploaded_under_its_own_name(
+    wire: Any, make_target: Any, known: Any, source: Any, overlaid: Any, api_error: Any
+) -> None:
+    def sent(call: Any) -> Any:
+        name = wire.made("POST", START)[0].body["name"]
+        return {**stored(call), "name": name}
+
+    wire.on("GET", "storage", GET, api_error(404, "NOT_FOUND"), judged=False)
+    wire.on("POST", "storage", START, SESSION, judged=False)
+    wire.on("PUT", "storage", "/session/1", sent, judged=False)
+    wire.on("POST", "cloudbuild", BUILDS, STARTED)
+    asked: list[str] = []
+
+    def others(repository: str) -> Any:
+        asked.append(repository)
+        return source.stream
+
+    known = dataclasses.replace(known, sources={"acme/extras": EXTRAS})
+    make_target(overlaid, source=source.stream, others=others).apply(Build(), known)
+    assert asked == ["acme/extras"]
+    assert sorted(source.asked) == sorted([SHA, EXTRAS])
+    names = {call.body["name"] for call in wire.made("POST", START)}
+    assert names == {OBJECT, f"source/acme-extras-{EXTRAS}.tgz"}
+    fetch, docker = wire.made("POST", BUILDS)[0].body["steps"]
+    assert f"source/acme-extras-{EXTRAS}.tgz#17" in fetch["args"][1]
+    assert docker["args"][:2] == ["buildx", "build"]
+
+
+def test_a_target_that_was_given_no_other_repositories_says_so(
+    wire: Any, make_target: Any, known: Any, source: Any, overlaid: Any
+) -> None:
+    wire.on("GET", "storage", GET, RESOURCE, judged=False)
+    known = dataclasses.replace(known, sources={"acme/extras": EXTRAS})
+    with pytest.raises(UpstreamError, match=r"The source of acme/extras cannot be had\."):
+        make_target(overlaid, source=source.stream).apply(Build(), known)
+    assert not wire.made("POST", BUILDS)
