@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bot.app import promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Lock, PullRequest
+from bot.core.facts import Checks, CheckState, Lock, PullRequest
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts
 from bot.core.resolve import Environment, resolve, wants_pyproject
@@ -66,12 +66,12 @@ def gather(
     required = given(gates.required_checks)
     if deploying and gates.required_checks == "branch":
         required = context.ask(github.required_checks, context.default_branch)
-    named = gates.required_checks if isinstance(gates.required_checks, tuple) else ()
-    checks = context.ask(github.checks, sha, named) if deploying and gates.required_checks else given(())
+    checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
     names = required.result()
+    names = names if isinstance(names, tuple) else ()
     facts = Facts(
         trigger=request.trigger,
         command=request.command,
@@ -81,8 +81,8 @@ def gather(
         pull_request=pull,
         commented_at=request.commented_at,
         head_pushed_at=pushed.result(),
-        checks=checks.result(),
-        required=names if isinstance(names, tuple) else (),
+        checks=_all_that_matter(context, sha, checks.result(), names),
+        required=names,
         lock=lock,
         lock_alive=alive,
         hold=held.result(),
@@ -91,6 +91,11 @@ def gather(
         now=now,
     )
     return facts, target
+
+
+def _all_that_matter(context: Context, sha: str, checks: Checks, names: tuple[str, ...]) -> tuple[CheckState, ...]:
+    """Return the checks; where there are very many, those that are required are asked for by name."""
+    return (*checks.states, *context.github.check_runs(sha, names)) if checks.more else checks.states
 
 
 def _pushed_at(context: Context, request: Request, pull: PullRequest | None, sha: str) -> Future[datetime | None]:

@@ -51,6 +51,14 @@ class Commit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What has reported on a sha. ``more``: there are so many check runs that none is here; those that matter are asked."""
+
+    states: tuple[CheckState, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckState:
     """The newest report of one check run or status context on a sha.
 

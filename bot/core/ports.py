@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bot.core.facts import (
+    Checks,
     CheckState,
     CommentRef,
     Commit,
@@ -53,11 +54,12 @@ class GitHub(Protocol):
         """Resolve a sha (full or short), branch or tag. Raises NotFoundError."""
         ...
 
-    def checks(self, sha: str, names: tuple[str, ...] = ()) -> tuple[CheckState, ...]:
-        """Return the check runs and status contexts of a sha, the newest of each app and name.
+    def checks(self, sha: str) -> Checks:
+        """Return the status contexts and check runs of a sha, the newest of each app and name."""
+        ...
 
-        Where there are very many and ``names`` says which matter, others may be missing.
-        """
+    def check_runs(self, sha: str, names: tuple[str, ...]) -> tuple[CheckState, ...]:
+        """Return the check runs of a sha with these names, the newest of each app."""
         ...
 
     def required_checks(self, branch: str) -> tuple[str, ...]:

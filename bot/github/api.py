@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bot.core.facts import (
+    Checks,
     CheckState,
     CommentRef,
     Commit,
@@ -216,19 +216,35 @@ class Api:
 
     # Evidence
 
-    def checks(self, sha: str, names: tuple[str, ...] = ()) -> tuple[CheckState, ...]:
-        """See the port. 2 calls in parallel; further pages of 100 in parallel after those, or a call for each name."""
+    def checks(self, sha: str) -> Checks:
+        """See the port. 2 calls in parallel, more only for more than 100 status contexts."""
         what = f"read the checks of {sha}"
         path = f"/commits/{segment(sha)}"
 
-        def items(key: str) -> list[Any]:
+        def items(key: str) -> tuple[int, list[Any]]:
             if key == "check_runs":
-                return self._check_runs(f"{path}/check-runs", what, names)
-            return self._all_pages(f"{path}/status", key, what, "statuses: read")
+                return self._counted(f"{path}/check-runs", key, what, "checks: read", 1, filter="latest")
+            contexts = self._all_pages(f"{path}/status", key, what, "statuses: read")
+            return len(contexts), contexts
 
-        runs, contexts = together(items, ["check_runs", "statuses"])
+        (total, runs), (_, contexts) = together(items, ["check_runs", "statuses"])
+        if len(runs) < min(total, PER_PAGE):
+            raise malformed(what, f"{len(runs)} of {total} came")
+        more = total > PER_PAGE
         with shaped(what):
-            return mapping.check_states(runs, contexts)
+            return Checks(states=mapping.check_states([] if more else runs, contexts), more=more)
+
+    def check_runs(self, sha: str, names: tuple[str, ...]) -> tuple[CheckState, ...]:
+        """See the port. 1 call for each name, in parallel."""
+        what = f"read the checks of {sha}"
+        path = f"/commits/{segment(sha)}/check-runs"
+
+        def named(name: str) -> list[Any]:
+            return self._all_pages(path, "check_runs", what, "checks: read", filter="latest", check_name=name)
+
+        runs = list(chain.from_iterable(together(named, list(names))))
+        with shaped(what):
+            return mapping.check_states(runs, [])
 
     def required_checks(self, branch: str) -> tuple[str, ...]:
         """See the port. 2 calls in parallel: the rules, and the branch, whose classic protection a reader may see."""
@@ -352,23 +368,13 @@ class Api:
     def _get(self, path: str, what: str, needs: str, **params: Any) -> Any:
         return self._transport.get(path, what=what, needs=needs, **params)
 
-    def _check_runs(self, path: str, what: str, names: tuple[str, ...]) -> list[Any]:
-        """The check runs of a sha; of more than a page only those with a name, where that is fewer calls."""
-        ask = partial(self._all_pages, path, "check_runs", what, "checks: read", filter="latest")
-        first = self._counted(path, "check_runs", what, "checks: read", 1, filter="latest")
-        if not 0 < len(names) < math.ceil(first[0] / PER_PAGE) - 1:
-            return ask(first=first)
-        return list(chain.from_iterable(together(lambda name: ask(check_name=name), names)))
-
-    def _all_pages(
-        self, path: str, key: str, what: str, needs: str, *, first: tuple[int, list[Any]] | None = None, **params: Any
-    ) -> list[Any]:
+    def _all_pages(self, path: str, key: str, what: str, needs: str, **params: Any) -> list[Any]:
         """Every item of a counted list. Fewer than GitHub counts is no evidence, so it raises."""
 
         def page(number: int) -> tuple[int, list[Any]]:
             return self._counted(path, key, what, needs, number, **params)
 
-        total, items = first or page(1)
+        total, items = page(1)
         for _, more in together(page, range(2, math.ceil(total / PER_PAGE) + 1)):
             items = items + more
         if len(items) < total:

@@ -20,6 +20,7 @@ from bot.core.canary import Observed
 from bot.core.changes import Change, Preview
 from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.core.facts import (
+    Checks,
     CheckState,
     CommentRef,
     Commit,
@@ -176,6 +177,7 @@ class FakeGitHub:
         self.pulls: dict[int, PullRequest] = {}
         self.commits: dict[str, str] = {"main": sha_of(1)}
         self.check_states: dict[str, tuple[CheckState, ...]] = {}
+        self.shows = 100  # checks at once
         self.branch_requires: tuple[str, ...] = ("ci",)
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
@@ -216,9 +218,15 @@ class FakeGitHub:
             raise NotFoundError("No commit found.", service="GitHub", operation="commit", status=404)
         return Commit(sha=found, subject="Sell more")
 
-    def checks(self, sha: str, names: tuple[str, ...] = ()) -> tuple[CheckState, ...]:
+    def checks(self, sha: str) -> Checks:
         self._log("checks", sha)
-        return self.check_states.get(sha, (CheckState(name="ci", state="success"),))
+        states = self.check_states.get(sha, (CheckState(name="ci", state="success"),))
+        more = len(states) > self.shows
+        return Checks(states=() if more else states, more=more)
+
+    def check_runs(self, sha: str, names: tuple[str, ...]) -> tuple[CheckState, ...]:
+        self._log("check_runs", sha, names)
+        return tuple(state for state in self.check_states.get(sha, ()) if state.name in names)
 
     def required_checks(self, branch: str) -> tuple[str, ...]:
         self._log("required_checks", branch)

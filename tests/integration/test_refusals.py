@@ -45,9 +45,11 @@ def test_the_state_of_the_pull_request(world: Any, pull: Any, reason: Reason) ->
     ],
 )
 @pytest.mark.parametrize("source", ["{required_checks: [ci]}", "{required_checks: branch}"])
-def test_required_checks(world: Any, checks: Any, reason: Reason, source: str) -> None:
+@pytest.mark.parametrize("before", [0, 100])
+def test_required_checks(world: Any, checks: Any, reason: Reason, source: str, before: int) -> None:
     gates(world, source)
-    world.github.check_states[SEVEN] = checks
+    others = (CheckState(name=f"lint {number}", state="success") for number in range(before))
+    world.github.check_states[SEVEN] = (*others, *checks)
     refused(world, world.say("/deploy staging"), reason)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from bot.core.facts import CheckState
+from bot.core.facts import Checks, CheckState
 from bot.core.ports import GitHub
 from bot.errors import ForbiddenError, NotFoundError, UpstreamError
 from bot.github.api import Api
@@ -193,9 +193,11 @@ def test_checks(wire: Any, api: Api) -> None:
     wire.rest("GET", f"/commits/{A}/check-runs", {"total_count": 1, "check_runs": [run(1, conclusion="failure")]})
     context = {"context": "cov", "state": "success", "updated_at": "2026-01-01T00:00:00Z"}
     wire.rest("GET", f"/commits/{A}/status", {"total_count": 1, "statuses": [context]})
-    assert api.checks(A) == (
-        CheckState(name="c1", state="failure", conclusion="failure"),
-        CheckState(name="cov", state="success", conclusion="success"),
+    assert api.checks(A) == Checks(
+        states=(
+            CheckState(name="c1", state="failure", conclusion="failure"),
+            CheckState(name="cov", state="success", conclusion="success"),
+        )
     )
     assert sorted(wire.asked) == [
         f"GET /commits/{A}/check-runs?filter=latest&page=1&per_page=100",
@@ -203,39 +205,23 @@ def test_checks(wire: Any, api: Api) -> None:
     ]
 
 
-def test_one_red_check_on_the_last_page_is_seen(wire: Any, api: Api) -> None:
-    for page, numbers in {1: range(100), 2: range(100, 200), 3: range(200, 250)}.items():
-        url = (
-            f"https://api.github.com:443/repos/acme/shop/commits/{A}/check-runs?filter=latest&page={page}&per_page=100"
-        )
-        runs = [run(number, conclusion="failure" if number == 249 else "success") for number in numbers]
-        wire.add("GET", url, json={"total_count": 250, "check_runs": runs})
+@pytest.mark.parametrize(("total", "more"), [(100, False), (101, True)])
+def test_of_very_many_checks_the_first_are_read(wire: Any, api: Api, total: int, more: bool) -> None:
+    runs = [run(number) for number in range(100)]
+    wire.rest("GET", f"/commits/{A}/check-runs", {"total_count": total, "check_runs": runs})
     wire.rest("GET", f"/commits/{A}/status", {"total_count": 0, "statuses": []})
-    states = api.checks(A)
-    assert len(states) == 250
-    assert [check.name for check in states if check.state == "failure"] == ["c249"]
-    assert len(wire.asked) == 4
+    found = api.checks(A)
+    assert (len(found.states), found.more) == (0 if more else 100, more)
+    assert len(wire.asked) == 2
 
 
-@pytest.mark.parametrize(("names", "asked"), [(("c1", "c2"), 4), (("c1", "c2", "c3"), 5), ((), 5)])
-def test_of_very_many_checks_only_those_that_matter_are_read(wire: Any, api: Api, names: Any, asked: int) -> None:
-    url = f"https://api.github.com:443/repos/acme/shop/commits/{A}/check-runs"
-    for page in range(4):
-        runs = [run(number) for number in range(100 * page, min(100 * page + 100, 301))]
-        wire.add(
-            "GET", f"{url}?filter=latest&page={page + 1}&per_page=100", json={"total_count": 301, "check_runs": runs}
-        )
-    for name in ("c1", "c2"):
-        only = [run(1, name=name, conclusion="failure" if name == "c2" else "success")]
-        wire.add("GET", f"{url}?check_name={name}&filter=latest&page=1&per_page=100",
-                 json={"total_count": 1, "check_runs": only})  # fmt: skip
-    wire.rest("GET", f"/commits/{A}/status", {"total_count": 0, "statuses": []})
-    states = api.checks(A, names)
-    assert len(wire.asked) == asked
-    if len(names) == 2:
-        assert [(check.name, check.state) for check in states] == [("c1", "success"), ("c2", "failure")]
-    else:
-        assert len(states) == 301
+def test_checks_are_read_by_name(wire: Any, api: Api) -> None:
+    url = f"https://api.github.com:443/repos/acme/shop/commits/{A}/check-runs?check_name={{}}&filter=latest&page=1&per_page=100"
+    for name, runs in {"ci": [run(1, name="ci"), run(2, name="ci", conclusion="failure")], "a%2Fb": []}.items():
+        wire.add("GET", url.format(name), json={"total_count": len(runs), "check_runs": runs})
+    states = api.check_runs(A, ("ci", "a/b"))
+    assert [(check.name, check.state) for check in states] == [("ci", "failure")]  # the newest of the app
+    assert len(wire.asked) == 2
 
 
 def test_fewer_checks_than_counted_are_no_evidence(wire: Any, api: Api) -> None:
