@@ -52,7 +52,7 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What has reported on a sha. ``more``: there are so many check runs that none is here; those that matter are asked."""
+    """What has reported on a sha. ``more``: of check runs there are so many that none is here; ask those that matter."""
 
     states: tuple[CheckState, ...] = ()
     more: bool = False
