@@ -52,7 +52,7 @@ class Commit:
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """What has reported on a sha. ``more``: of check runs there are so many that none is here; ask those that matter."""
+    """What has reported on a sha. ``more``: there are too many check runs to be here; ask for those that matter."""
 
     states: tuple[CheckState, ...] = ()
     more: bool = False
