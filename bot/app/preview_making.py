@@ -15,6 +15,7 @@ from bot.app.moments import LONG, HeldError, moment
 from bot.app.preview_case import Case, Course, opening, write_record
 from bot.app.preview_ending import finish, give_up, superseded
 from bot.app.preview_reporting import PreviewReporter
+from bot.app.sources import heads
 from bot.app.upkeep import drop_revisions, records_of, untag
 from bot.core import cleanup
 from bot.core.facts import Deployment, PullRequest
@@ -94,7 +95,9 @@ class _Making:
 
     def _forward(self) -> None:
         course, (building, rolling, checking) = self._course, self._case.plans
-        course.known = replace(course.known, pins=self._target.newest_secrets(pinned=True))
+        spec = self._case.previews.spec
+        sources = heads(self._context, spec).result() if building.steps else {}
+        course.known = replace(course.known, pins=self._target.newest_secrets(pinned=True), sources=sources)
         self._execute(building)
         if course.well:
             self._reporter.update(sentence=f"Waiting for its turn on `{self._case.environment.name}`.")
@@ -181,8 +184,8 @@ class _Making:
         before = {} if course.over else course.tagged or {}
         try:
             with self._held():
-                for service in (spec.key for spec in case.previews.spec.services):
-                    self._upkeep.retag(service, {case.tag: before.get(service, "")})
+                services = [spec.key for spec in case.previews.spec.services]
+                self._upkeep.retag({service: {case.tag: before.get(service, "")} for service in services})
                 if course.over:
                     untag(self._upkeep, (case.number,))  # also off services that previews have no more
         except SlipwayError as error:  # a sweep finds it by its labels

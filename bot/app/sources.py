@@ -18,11 +18,14 @@ def resolve(context: Context, case: Case) -> Future[Mapping[str, str]]:
     """
     if case.resumed is not None:
         return given(case.resumed.record.sources)
-    spec, build = case.environment.spec, case.build
+    build = case.build
+    return given({}) if build is None or build.promoted is not None else heads(context, case.environment.spec)
+
+
+def heads(context: Context, spec: object) -> Future[Mapping[str, str]]:
+    """Ask for the heads of the other repositories of a specification; the answer is empty where there are none."""
     overlay = spec.build.overlay if isinstance(spec, CloudRunSpec) else None
-    if overlay is None or build is None or build.promoted is not None:
-        return given({})
-    return context.gatherer.ask(_heads, context, overlay.repos)
+    return given({}) if overlay is None else context.gatherer.ask(_heads, context, overlay.repos)
 
 
 def _heads(context: Context, repositories: tuple[str, ...]) -> Mapping[str, str]:

@@ -6,7 +6,7 @@ wanted. Where that cannot be read, everything stays. An environment that a relea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from bot.app.context import Context, Request
 from bot.app.facts import resolved_at
 from bot.app.moments import SHORT, HeldError, moment
 from bot.app.preview_life import ANY_SHA
-from bot.app.upkeep import close_records, delete, past, rules_of, untag
+from bot.app.upkeep import close_records, delete, past, retagged, rules_of, untag
 from bot.core import cleanup
 from bot.core.config import CloudRunTarget, Config
 from bot.core.outcome import Decision, Outcome, Reason
@@ -107,7 +107,7 @@ class _Sweep:
                 records = self._ours(kept(context.github.all_deployments(RECORDS))) if found.over else records
                 found = _look(context, upkeep.holdings(), records, self._history)
                 untag(upkeep, tuple(found.over))
-                tags = _without_pointless(upkeep, found.pointless)
+                tags = retagged(upkeep, found.pointless)
             holdings = upkeep.holdings()
             previews = tuple(f"preview of pull request {number} ({why})" for number, why in found.over.items())
             swept = replace(swept, tags=tuple(tags), previews=previews)
@@ -153,15 +153,6 @@ def _under_way(context: Context, one: Kept) -> bool:
     """Whether a preview is being made at this moment."""
     record = one.record
     return not one.finished and context.github.run_alive(record.run_id, record.run_attempt)
-
-
-def _without_pointless(upkeep: Upkeep, pointless: Mapping[str, Mapping[str, str]]) -> Iterable[str]:
-    gone: list[str] = []
-    for service, tags in pointless.items():
-        if tags:
-            upkeep.retag(service, tags)
-            gone += [f"`{tag}` of {service}" for tag in tags]
-    return gone
 
 
 def _close(context: Context, found: Found, records: tuple[Kept, ...]) -> list[str]:

@@ -5,7 +5,8 @@ Nothing here is worth failing for: what cannot be removed now is told, and goes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,8 @@ from bot.core.upkeep import Holding, Upkeep
 from bot.errors import SlipwayError
 from bot.report.comment import marker
 from bot.report.previews import preview_over_comment, tidied
+
+_AT_ONCE = 8  # revisions that are deleted at the same time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +44,15 @@ def records_of(context: Context, environment: str, number: int) -> tuple[Kept, .
 
 def untag(upkeep: Upkeep, numbers: Collection[int]) -> list[str]:
     """Take the tags of previews off all services; returns where. The environment has to be held meanwhile."""
-    found: list[str] = []
-    for holding in upkeep.holdings():
-        tags = cleanup.tags_of(holding, numbers)
-        if tags:
-            upkeep.retag(holding.service, tags)
-            found += [f"`{tag}` of {holding.service}" for tag in tags]
-    return found
+    return retagged(upkeep, {holding.service: cleanup.tags_of(holding, numbers) for holding in upkeep.holdings()})
+
+
+def retagged(upkeep: Upkeep, changes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Change tags, and say which."""
+    changes = {service: tags for service, tags in changes.items() if tags}
+    if changes:
+        upkeep.retag(changes)
+    return [f"`{tag}` of {service}" for service, tags in changes.items() for tag in tags]
 
 
 def drop_revisions(context: Context, environment: Environment, upkeep: Upkeep, numbers: Collection[int]) -> None:
@@ -127,13 +132,8 @@ def past(context: Context, environment: str, keep_releases: int) -> tuple[Entry,
 
 def tidy(upkeep: Upkeep, history: tuple[Entry, ...], rules: Rules, swept: Swept) -> Swept:
     """Take pointless tags off, and delete revisions; returns what was done. The environment has to be held."""
-    tags: list[str] = []
     holdings = upkeep.holdings()
-    changed = {holding.service: cleanup.pointless(holding, history) for holding in holdings}
-    for service, gone in changed.items():
-        if gone:
-            upkeep.retag(service, gone)
-            tags += [f"`{tag}` of {service}" for tag in gone]
+    tags = retagged(upkeep, {holding.service: cleanup.pointless(holding, history) for holding in holdings})
     holdings = upkeep.holdings() if tags else holdings
     return delete(upkeep, holdings, history, rules, replace(swept, tags=(*swept.tags, *tags)))
 
@@ -155,7 +155,9 @@ def delete(
         for name in cleanup.deletable(holding, needed=needed, keep=rules.keep_revisions, now=rules.now, ended=ended)
     ]
     problems: list[str] = []
-    gone = [name for service, name in spare[: cleanup.MOST] if _deleted(upkeep, service, name, problems)]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        went = pool.map(lambda one: _deleted(upkeep, one[0], one[1], problems), spare[: cleanup.MOST])
+        gone = [name for (_, name), deleted in zip(spare, went, strict=False) if deleted]
     return replace(
         swept,
         revisions=(*swept.revisions, *gone),

@@ -68,10 +68,10 @@ class Upkeep(Protocol):
         """Ask for every configured service that exists."""
         ...
 
-    def retag(self, service: str, tags: Mapping[str, str]) -> None:
-        """Let tags lead to revisions (``""``: take the tag off). Nobody's traffic changes, nor any other tag.
+    def retag(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        """Let tags of services lead to revisions (``""``: take the tag off), of all services at once.
 
-        Raises ConflictError when somebody else keeps changing the service.
+        Nobody's traffic changes, nor any other tag. Raises ConflictError when somebody else keeps changing a service.
         """
         ...
 

@@ -9,7 +9,7 @@ from bot.core.serving import ServiceState, TrafficShare
 from bot.core.target import Absent, Broken, Done, Known, Observation, Running
 from bot.errors import UpstreamError
 from bot.targets import foreign
-from bot.targets.parallel import together
+from bot.targets.parallel import READS_PER_SECOND, together
 from bot.targets.run_condition import failed, sentence
 from bot.targets.run_kind import Kind, R
 from bot.targets.run_services import Services, overall
@@ -107,7 +107,7 @@ def _await_moved(services: Services, key: str, name: str, step: Shift) -> None:
                 service="Cloud Run",
                 operation="shift traffic",
             )
-        google.sleep(_POLL)
+        google.sleep(max(_POLL, len(step.services) / READS_PER_SECOND))
 
 
 def _restored_of(services: Services, state: ServiceState, known: Known) -> Observation:

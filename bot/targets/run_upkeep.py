@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from google.cloud import run_v2
 
@@ -12,7 +12,7 @@ from bot.core.serving import TrafficShare
 from bot.core.upkeep import Holding, Made
 from bot.errors import CancelledError, ConflictError, NotFoundError, SlipwayError, UpstreamError
 from bot.targets.google_errors import change, read
-from bot.targets.parallel import together
+from bot.targets.parallel import READS_PER_SECOND, together
 from bot.targets.run_services import Services
 from bot.targets.run_template import ENVIRONMENT, PREVIEW, RELEASE, SHA, UNTIL, label
 from bot.targets.run_traffic import retagged, shares, short
@@ -65,9 +65,13 @@ class RunUpkeep:
         except NotFoundError:  # there is no such service
             return []
 
-    def retag(self, service: str, tags: Mapping[str, str]) -> None:
-        """Change a service's tags under its etag, and wait until they are as they should be."""
+    def retag(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        """Change tags under the services' etags, and wait until they are as they should be."""
+        wanted = [key for key, tags in changes.items() if tags]
+        changed = together(lambda key: self._retag(key, changes[key]), wanted)
+        self._await_settled([key for key, sent in zip(wanted, changed, strict=True) if sent])
 
+    def _retag(self, service: str, tags: Mapping[str, str]) -> bool:
         def prepare(now: run_v2.Service, update: run_v2.Service) -> list[str]:
             wanted = retagged(now.traffic, tags)
             if wanted == list(now.traffic):
@@ -76,24 +80,24 @@ class RunUpkeep:
             return ["traffic"]
 
         live = self._services.get(service)
-        if live is not None and self._services.update(service, live, prepare):
-            self._await_settled(service)
+        return live is not None and bool(self._services.update(service, live, prepare))
 
-    def _await_settled(self, key: str) -> None:
-        """Wait until Cloud Run is done with a change, or has given it up (run.v2 Service.reconciling)."""
+    def _await_settled(self, keys: Sequence[str]) -> None:
+        """Wait until Cloud Run is done with changes, or has given them up (run.v2 Service.reconciling)."""
         deadline = self._google.clock() + _SETTLED_WITHIN
         while True:
-            service = self._services.get(key)
-            if service is None or not service.reconciling:
+            found = together(self._services.get, keys)
+            keys = [key for key, live in zip(keys, found, strict=True) if live is not None and live.reconciling]
+            if not keys:
                 return
             if self._google.clock() >= deadline:
                 raise UpstreamError(
-                    f"The tags of {key} did not change within {_SETTLED_WITHIN:.0f} s.",
+                    f"The tags of {', '.join(keys)} did not change within {_SETTLED_WITHIN:.0f} s.",
                     service="Cloud Run",
                     operation="change the tags",
                 )
             try:
-                self._google.sleep(_POLL)
+                self._google.sleep(max(_POLL, len(keys) / READS_PER_SECOND))
             except CancelledError:  # it is on its way: nobody waits for it any more
                 return
 
@@ -126,26 +130,27 @@ class RunUpkeep:
         Cloud Run's model rests, compares the two: ``CheckNameAvailability``). One without a name would make a
         revision, and is left; so is one that Cloud Run refuses. Then the next release takes the preview's marks off.
         """
-        for key, former in self._services.former.items():
-            live = self._services.get(key)
-            if live is None or not former.revision or self._services.revision(key, short(former.revision)) is None:
-                continue
-
-            def prepare(
-                now: run_v2.Service, update: run_v2.Service, former: run_v2.RevisionTemplate = former
-            ) -> list[str]:
-                if PREVIEW not in now.template.labels:
-                    return []  # somebody was faster
-                update.template = former
-                return ["template"]
-
-            try:
-                changed = self._services.update(key, live, prepare)
-            except SlipwayError:
-                continue
-            if changed:
-                self._await_settled(key)
+        former = dict(self._services.former)
+        changed = together(lambda key: self._put_back(key, former[key]), former)
+        self._await_settled([key for key, sent in zip(former, changed, strict=True) if sent])
         self._services.former.clear()
+
+    def _put_back(self, key: str, former: run_v2.RevisionTemplate) -> bool:
+        """Write a template, if that makes no revision; tells whether it was sent."""
+
+        def prepare(now: run_v2.Service, update: run_v2.Service) -> list[str]:
+            if PREVIEW not in now.template.labels:
+                return []  # somebody was faster
+            update.template = former
+            return ["template"]
+
+        live = self._services.get(key)
+        if live is None or not former.revision or self._services.revision(key, short(former.revision)) is None:
+            return False
+        try:
+            return bool(self._services.update(key, live, prepare))
+        except SlipwayError:
+            return False
 
 
 def _is_ours(revision: run_v2.Revision, service: str, environment: str) -> bool:

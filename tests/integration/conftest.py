@@ -419,13 +419,14 @@ class FakeUpkeep:
                 if state.exists or name in self.made
             )
 
-    def retag(self, service: str, tags: Mapping[str, str]) -> None:
-        self._log("retag", service, dict(tags))
-        with self._mutex:
-            for tag, revision in tags.items():
-                self.tags.setdefault(service, {}).pop(tag, None)
-                if revision:
-                    self.tags[service][tag] = revision
+    def retag(self, changes: Mapping[str, Mapping[str, str]]) -> None:
+        for service, tags in changes.items():
+            self._log("retag", service, dict(tags))
+            with self._mutex:
+                for tag, revision in tags.items():
+                    self.tags.setdefault(service, {}).pop(tag, None)
+                    if revision:
+                        self.tags[service][tag] = revision
 
     def delete(self, service: str, revision: str) -> bool:
         self._log("delete", revision)

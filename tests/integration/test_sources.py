@@ -48,6 +48,14 @@ def test_a_release_that_goes_on_builds_the_same(shop: Any) -> None:
     assert shop.target.built_of == [HEADS]
 
 
+def test_a_preview_is_built_of_them_too(shop: Any) -> None:
+    shop.with_previews()
+    shop.github.files[CONFIG] += OVERLAY
+    outcome = shop.say("/preview create")
+    assert outcome.reason is Reason.PREVIEW_UP, outcome.message
+    assert shop.target.built_of == [HEADS]
+
+
 def test_a_source_that_cannot_be_read_ends_it_before_anything_is_changed(shop: Any) -> None:
     gone = NotFoundError(
         "The repository acme/pro, whose source joins the build, cannot be read.",

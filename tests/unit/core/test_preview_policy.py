@@ -36,7 +36,7 @@ def make(make_facts: Callable[..., Facts], make_environment: Callable[..., Any])
     [
         ({}, []),
         ({"previews": ""}, [Reason.NO_PREVIEW]),
-        ({"top": "build: {overlay: {context: c, repos: [a/b]}}"}, [Reason.UNSUPPORTED_SETTING]),
+        ({"top": "gates: {preflight: [x]}"}, [Reason.UNSUPPORTED_SETTING]),
         # it is there to be looked at before it is good
         ({"pull_draft": True}, []),
         ({"pull_mergeable": False}, []),

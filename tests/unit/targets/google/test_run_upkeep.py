@@ -163,7 +163,7 @@ def test_worker_pools_are_left_out(wire: Any, make_target: Any, make_spec: Any) 
 def test_tags_change_and_nothing_else(wire: Any, upkeep: Any, traffic: Any, tags: Any, expected: Any) -> None:
     wire.on("GET", "run", WEB, service(traffic))
     wire.on("PATCH", "run", WEB, OPERATION)
-    upkeep.retag("web", tags)
+    upkeep.retag({"web": tags})
     [call] = wire.made("PATCH", "shop-web")
     assert call.query["updateMask"] == ["traffic"]
     assert call.body["etag"] == '"1"'
@@ -173,7 +173,7 @@ def test_tags_change_and_nothing_else(wire: Any, upkeep: Any, traffic: Any, tags
 def test_somebody_who_follows_the_latest_revision_goes_on_doing_so(wire: Any, upkeep: Any) -> None:
     wire.on("GET", "run", WEB, service([LATEST, target_of(PREVIEW, 0, "pr-7")]))
     wire.on("PATCH", "run", WEB, OPERATION)
-    upkeep.retag("web", {"pr-7": ""})
+    upkeep.retag({"web": {"pr-7": ""}})
     [call] = wire.made("PATCH", "shop-web")
     assert call.body["traffic"] == [{"type": 1, "percent": 100}]
 
@@ -181,13 +181,13 @@ def test_somebody_who_follows_the_latest_revision_goes_on_doing_so(wire: Any, up
 @pytest.mark.parametrize("tags", [{"pr-8": ""}, {"pr-7": PREVIEW}, {}])
 def test_what_is_so_already_is_not_sent(wire: Any, upkeep: Any, tags: Any) -> None:
     wire.on("GET", "run", WEB, service(TAGGED))
-    upkeep.retag("web", tags)
+    upkeep.retag({"web": tags})
     assert not wire.made("PATCH", "shop-web")
 
 
 def test_a_service_that_is_gone_has_no_tags(wire: Any, upkeep: Any, api_error: Any) -> None:
     wire.on("GET", "run", WEB, api_error(404, "NOT_FOUND"))
-    upkeep.retag("web", {"pr-7": ""})
+    upkeep.retag({"web": {"pr-7": ""}})
     assert [call.method for call in wire.calls] == ["GET"]
 
 
@@ -196,7 +196,7 @@ def test_the_change_is_awaited(wire: Any, upkeep: Any) -> None:
     given_up = service(TAGGED, generation="2", terminalCondition={"state": "CONDITION_FAILED"})
     wire.on("GET", "run", WEB, service(TAGGED), on_its_way, on_its_way, given_up)
     wire.on("PATCH", "run", WEB, OPERATION)
-    upkeep.retag("web", {"pr-7": ""})
+    upkeep.retag({"web": {"pr-7": ""}})
     assert wire.slept == [0.3, 0.3]
 
 
@@ -204,7 +204,7 @@ def test_a_change_that_never_comes_is_told(wire: Any, upkeep: Any) -> None:
     wire.on("GET", "run", WEB, service(TAGGED, reconciling=True))
     wire.on("PATCH", "run", WEB, OPERATION)
     with pytest.raises(UpstreamError, match="did not change within 60 s"):
-        upkeep.retag("web", {"pr-7": ""})
+        upkeep.retag({"web": {"pr-7": ""}})
 
 
 def test_a_run_that_is_being_stopped_waits_for_nothing(wire: Any, make_target: Any, make_spec: Any) -> None:
@@ -216,14 +216,14 @@ def test_a_run_that_is_being_stopped_waits_for_nothing(wire: Any, make_target: A
     target._google.sleep = stop
     wire.on("GET", "run", WEB, service(TAGGED, reconciling=True))
     wire.on("PATCH", "run", WEB, OPERATION)
-    target.upkeep.retag("web", {"pr-7": ""})
+    target.upkeep.retag({"web": {"pr-7": ""}})
 
 
 def test_tags_that_come_and_go_meanwhile_are_no_conflict(wire: Any, upkeep: Any, api_error: Any) -> None:
     newer = service([*TAGGED, target_of("x", 0, "pr-9")], etag='"2"')
     wire.on("GET", "run", WEB, service(TAGGED), newer)
     wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"), OPERATION)
-    upkeep.retag("web", {"pr-7": ""})
+    upkeep.retag({"web": {"pr-7": ""}})
     second = wire.made("PATCH", "shop-web")[1]
     assert second.body["etag"] == '"2"'
     assert sent(second) == [(OLD, 100, ""), ("theirs", 0, "demo"), ("x", 0, "pr-9")]
@@ -233,7 +233,7 @@ def test_traffic_that_moves_meanwhile_is_left_where_it_went(wire: Any, upkeep: A
     moved = service([target_of("theirs", 100), target_of("x", 0, "pr-7")], etag='"2"')
     wire.on("GET", "run", WEB, service(TAGGED), moved)
     wire.on("PATCH", "run", WEB, api_error(409, "ABORTED"), OPERATION)
-    upkeep.retag("web", {"pr-7": ""})
+    upkeep.retag({"web": {"pr-7": ""}})
     assert sent(wire.made("PATCH", "shop-web")[1]) == [("theirs", 100, "")]
 
 
