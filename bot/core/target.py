@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # few releases compare versions or are only shown
     from bot.core.changes import Preview
     from bot.core.images import Images
 
+READS_PER_SECOND = 25
+"""How often very many things of a target are looked at together at most, so that no quota of an API is used up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:

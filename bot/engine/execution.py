@@ -15,7 +15,7 @@ from bot.core.serving import Serving
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
 from bot.engine.progress import Kind, Progress, kind_of
-from bot.engine.reconcile import Reconciler, StepTimeoutError
+from bot.engine.reconcile import Reconciler, StepTimeoutError, slowest_poll
 from bot.engine.verification import Expected, Prober, Verifier, job_step
 from bot.errors import CancelledError, SlipwayError
 
@@ -180,7 +180,8 @@ class Execution:
                 self._progress.learn(step.id, seen.handle)
             self._progress.update(step.id, detail=seen.detail, link=seen.link)
 
-        reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress)
+        slowest = slowest_poll(self._plan, step)
+        reconciler = Reconciler(self._target, self._clock, halted=self._halt.is_set, progress=progress, slowest=slowest)
         began, outcome = self._clock.now(), None
         try:
             outcome = reconciler.run(step, self._progress.known)
@@ -366,7 +367,13 @@ class Execution:
         return self._ended(restored=restored, detail=outcome.detail, exposed=exposed)
 
     def _restore(self, step: Restore) -> Done | Broken:
-        reconciler = Reconciler(self._target, Unstoppable(self._clock), halted=lambda: False, progress=lambda _: None)
+        reconciler = Reconciler(
+            self._target,
+            Unstoppable(self._clock),
+            halted=lambda: False,
+            progress=lambda _: None,
+            slowest=slowest_poll(self._plan, step),
+        )
         try:
             return reconciler.run(step, self._progress.known)
         except (SlipwayError, StepTimeoutError) as error:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bot.core.plan import Applied
-from bot.core.target import Absent, Broken, Done, Known, Running, Target
+from bot.core.plan import Applied, Plan, Restore, Rollout, Shift
+from bot.core.target import READS_PER_SECOND, Absent, Broken, Done, Known, Running, Target
 from bot.engine.clock import Clock
 from bot.errors import CancelledError, ConflictError, UpstreamError
 
@@ -20,6 +20,20 @@ SETTLE = 3.0  # seconds in which something applied may not be listed yet (lists 
 APPLIES = 3  # how often a step is applied at most, when replies are lost
 _NAMED = 3  # operations
 FAILED_OBSERVATIONS = 5  # in a row, each already retried by the adapter
+
+
+def slowest_poll(plan: Plan, step: Applied) -> float:
+    """Return the seconds between two looks at a step at most: more where very many services are looked at at once."""
+    match step:
+        case Rollout():
+            many = sum(isinstance(other, Rollout) for other in plan.steps)
+        case Shift():
+            many = len(step.services)
+        case Restore():
+            many = len(step.to.services)
+        case _:
+            many = 1
+    return max(LAST_POLL, many / READS_PER_SECOND)
 
 
 class StepTimeoutError(Exception):
@@ -45,8 +59,10 @@ class Reconciler:
         *,
         halted: Callable[[], bool],
         progress: Callable[[Running], None],
+        slowest: float = LAST_POLL,
     ) -> None:
         self._target, self._clock, self._halted, self._progress = target, clock, halted, progress
+        self._slowest = slowest
         self.begun = False
         self._applies = 0
         self._applied_at = 0.0
@@ -77,7 +93,7 @@ class Reconciler:
                     known.handles.get(step.id, ""), step.timeout, detail=self._detail, operations=self._operations
                 )
             self._clock.wait(delay)
-            delay = min(delay * POLL_GROWTH, LAST_POLL)
+            delay = min(delay * POLL_GROWTH, self._slowest)
 
     def _once(self, step: Applied, known: Known) -> tuple[Done | Broken | Running | Absent, Known]:
         try:

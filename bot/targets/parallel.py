@@ -10,10 +10,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-READS_PER_SECOND = 25
-"""How often many things are looked at together at most: far below what a project may ask of the Cloud Run Admin API."""
-
-
 def together(call: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Make a call for each item at once, in threads; the first failure is raised after all have ended."""
     wanted = list(items)

@@ -6,10 +6,10 @@ from typing import Any
 
 from bot.core.plan import Restore, Shift
 from bot.core.serving import ServiceState, TrafficShare
-from bot.core.target import Absent, Broken, Done, Known, Observation, Running
+from bot.core.target import READS_PER_SECOND, Absent, Broken, Done, Known, Observation, Running
 from bot.errors import UpstreamError
 from bot.targets import foreign
-from bot.targets.parallel import READS_PER_SECOND, together
+from bot.targets.parallel import together
 from bot.targets.run_condition import failed, sentence
 from bot.targets.run_kind import Kind, R
 from bot.targets.run_services import Services, overall

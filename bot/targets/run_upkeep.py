@@ -9,10 +9,11 @@ from google.cloud import run_v2
 
 from bot.core.previews import moment
 from bot.core.serving import TrafficShare
+from bot.core.target import READS_PER_SECOND
 from bot.core.upkeep import Holding, Made
 from bot.errors import CancelledError, ConflictError, NotFoundError, SlipwayError, UpstreamError
 from bot.targets.google_errors import change, read
-from bot.targets.parallel import READS_PER_SECOND, together
+from bot.targets.parallel import together
 from bot.targets.run_services import Services
 from bot.targets.run_template import ENVIRONMENT, PREVIEW, RELEASE, SHA, UNTIL, label
 from bot.targets.run_traffic import retagged, shares, short

@@ -4,9 +4,18 @@ from typing import Any
 
 import pytest
 
-from bot.core.plan import Rollout, RunJob
+from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift
+from bot.core.serving import ServiceState, Serving
 from bot.core.target import Absent, Broken, Done, Running
-from bot.engine.reconcile import APPLIES, FAILED_OBSERVATIONS, LAST_POLL, SETTLE, Reconciler, StepTimeoutError
+from bot.engine.reconcile import (
+    APPLIES,
+    FAILED_OBSERVATIONS,
+    LAST_POLL,
+    SETTLE,
+    Reconciler,
+    StepTimeoutError,
+    slowest_poll,
+)
 from bot.errors import AuthError, CancelledError, ConflictError, ForbiddenError, SlipwayError, UpstreamError
 
 STEP = Rollout(id="roll", service="web", timeout=60.0)
@@ -197,3 +206,21 @@ def test_nothing_is_applied_once_the_run_is_to_stop(target: Any, clock: Any, kno
     with pytest.raises(CancelledError):
         reconcile(target, clock, known)
     assert target.calls == []
+
+
+@pytest.mark.parametrize(
+    ("step", "seconds"),
+    [
+        (Rollout(id="r1", service="s1", timeout=1.0), 2.0),
+        (Shift(id="s", services=tuple(f"s{n}" for n in range(50)), percent=100, timeout=1.0), 2.0),
+        (Shift(id="s", services=("s1",), percent=100, timeout=1.0), LAST_POLL),
+        (
+            Restore(id="b", to=Serving(services=tuple(ServiceState(service=f"s{n}") for n in range(30))), timeout=1.0),
+            1.2,
+        ),
+        (Build(timeout=1.0), LAST_POLL),
+    ],
+)
+def test_very_many_services_are_looked_at_less_often(step: Any, seconds: float) -> None:
+    rollouts = tuple(Rollout(id=f"r{number}", service=f"s{number}", timeout=1.0) for number in range(50))
+    assert slowest_poll(Plan(steps=rollouts), step) == seconds
