@@ -104,6 +104,13 @@ def canary(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Break every call of every story in every way, and renew docs/reliability.md; with arguments, only some cells."""
+    prepare(session, "dev")
+    session.run("python", "tests/faults/matrix.py", *(session.posargs or ["--write"]))
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Renew the lock files from pyproject.toml. They record no download address: the hashes decide."""
     session.install("--require-hashes", "-r", "requirements/nox.txt")

@@ -199,7 +199,7 @@ def _released(world: World) -> int:
 
 GROWTHS = (
     Growth(name="services", what="`/deploy`: services", command="/deploy staging", reason="released", sizes=(1, 50),
-           unit="services", grow=services, calls=24, seconds=1.5),
+           unit="services", grow=services, calls=50, seconds=1.5),
     Growth(name="deployments", what="`/deploy`: releases so far", command="/deploy staging", reason="released",
            sizes=(100, 10_000), unit="deployments", grow=deployments, calls=0.001, seconds=1.5),
     Growth(name="checks", what="`/deploy`: checks on the commit", command="/deploy staging", reason="released",

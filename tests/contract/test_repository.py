@@ -75,7 +75,7 @@ def test_the_tasks_that_are_named_exist() -> None:
         for node in ast.parse(read("noxfile.py")).body
         if isinstance(node, ast.FunctionDef) and any("session" in ast.unparse(item) for item in node.decorator_list)
     }
-    assert {"demo", "tests", "lint", "docs", "bench", "lock"} <= sessions
+    assert {"demo", "tests", "lint", "docs", "bench", "faults", "lock"} <= sessions
     named = re.findall(
         r"nox (?:-s|--session) (\w+)", read(".github/CONTRIBUTING.md") + read(".github/workflows/selftest.yml")
     )

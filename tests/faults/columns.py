@@ -1,0 +1,225 @@
+"""What can go wrong with a call, and the place where it does: before every server of a world.
+
+A call is known by its server, method, path in short and how many of its kind came before: ``run PATCH services/web #1``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from bot.sandbox.wire import Request, Response, Service
+from bot.sandbox.world import World
+
+CALL_TIMEOUT = 2  # seconds that the bot waits for a stalled answer
+PATIENT = 20  # and for all others: a busy machine is no fault of the story
+STALL = CALL_TIMEOUT + 0.6  # seconds that a stalled call waits before the server goes on with it
+RETRY_AFTER = 1  # seconds
+
+Kind = Literal["refused", "status", "stall", "lost", "malformed", "outage", "kill"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One fault. ``then``: what happens after a killed run (a re-run of the job, or the next command)."""
+
+    name: str
+    words: str
+    kind: Kind
+    status: int = 0
+    after: bool = False  # of a kill: whether the call took effect
+    then: Literal["rerun", "next"] = "rerun"
+    only: str = ""  # the server that it is about, if it is about one
+
+    @property
+    def kills(self) -> bool:
+        """Whether it ends the bot's process."""
+        return self.kind == "kill"
+
+    def concerns(self, call: str) -> bool:
+        """Whether it can happen to a call, and is not what another fault is there.
+
+        A call that only reads has no effect that could be lost: breaking off after it is breaking off before it. An
+        outage that begins with one is an outage that begins with the next change.
+        """
+        effect = self.after or self.kind in {"lost", "outage"}
+        return (not self.only or call.startswith(f"{self.only} ")) and not (effect and reads(call))
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column(name="refused", words="the connection is closed before the request is looked at", kind="refused"),
+        Column(name="500", words="the answer is 500, and nothing was done", kind="status", status=500),
+        Column(name="502", words="the answer is 502, and nothing was done", kind="status", status=502),
+        Column(name="503", words="the answer is 503, and nothing was done", kind="status", status=503),
+        Column(name="429", words=f"the answer is 429 with `Retry-After: {RETRY_AFTER}`", kind="status", status=429),
+        Column(
+            name="403",
+            words=f"GitHub's secondary rate limit: 403 with `Retry-After: {RETRY_AFTER}`",
+            kind="status",
+            status=403,
+            only="github",
+        ),
+        Column(name="stall", words="no answer within the call's time limit", kind="stall"),
+        Column(name="lost", words="the request takes effect, and the connection breaks before the answer", kind="lost"),
+        Column(name="malformed", words="the request takes effect, and the answer is cut-off JSON", kind="malformed"),
+        Column(
+            name="outage",
+            words="from this call on the server answers 503 to everything, until the run has ended",
+            kind="outage",
+            status=503,
+        ),
+        Column(name="kill-r", words="SIGKILL before the call is handled, then a re-run of the job", kind="kill"),
+        Column(
+            name="kill-n",
+            words="SIGKILL before the call is handled, then the next command by somebody else",
+            kind="kill",
+            then="next",
+        ),
+        Column(name="done-kill-r", words="SIGKILL once the call took effect, then a re-run", kind="kill", after=True),
+        Column(
+            name="done-kill-n",
+            words="SIGKILL once the call took effect, then the next command",
+            kind="kill",
+            after=True,
+            then="next",
+        ),
+    )
+}
+
+# The queries of bot/github/queries.py, and Cloud Logging's list, which is a POST (logging.v2 entries.list).
+_READS = re.compile(r"\w+ (?:GET |POST graphql (?:Lock|Deployments) |POST v2/entries:list )")
+
+
+def reads(call: str) -> bool:
+    """Whether a call of a name changes nothing."""
+    return bool(_READS.match(call))
+
+
+_PREFIX = re.compile(
+    r"^(/repos/\{owner\}/\{repo\}/|/v[12]/projects/\{project\}/locations/\{location\}/|/v1/projects/[{\w}-]+/|/storage/v1/b/"
+    r"|/upload/storage/v1/b/\{bucket\}/|/)"
+)
+_OPERATION = re.compile(r"(?:query|mutation) (\w+)")
+_SERVICE = re.compile(r"shop-(\w+)-staging")
+
+
+def named(service: Service, request: Request) -> str:
+    """Return the name of a call, without its number."""
+    found = service.find(request.method, request.path)
+    template, params = (found[0].template, found[1]) if found else (request.path, {})
+    short = _PREFIX.sub("", template)
+    for name in ("service", "job"):
+        if match := _SERVICE.fullmatch(params.get(name, "")):
+            short = short.replace(f"{{{name}}}", match[1])
+    short = re.sub(r"\{(\w+)\+?\}", r"{\1}", short)
+    if template == "/graphql" and (operation := _OPERATION.search(request.body.decode("utf-8", "replace"))):
+        short = f"graphql {operation[1]}"
+    return f"{service.name} {request.method} {short}"
+
+
+@dataclass(kw_only=True)
+class Wires:
+    """Stands before every server: writes down the calls, and lets one of them go wrong.
+
+    ``bot`` gives the id of the bot's process as soon as it runs; ``over`` is set when it has ended.
+    """
+
+    world: World
+    call: str = ""  # the call to hit, with its number; "" only to listen
+    column: Column | None = None
+    bot: Future[int] = field(default_factory=Future)
+    over: threading.Event = field(default_factory=threading.Event)
+    listening: bool = False
+    calls: list[str] = field(default_factory=list)
+    hit: bool = False
+    _down: str = ""  # the server that is out
+    _counts: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def attach(self) -> None:
+        """Take a place before every server."""
+        for service in self.world.services.values():
+            service.handle = partial(self._handle, service, service.handle)  # type: ignore[method-assign]  # that is the place
+
+    def _handle(self, service: Service, handle: Callable[[Request], Response], request: Request) -> Response:
+        if not self.listening:
+            return handle(request)
+        if service.name == self._down:
+            return _refusal(503, service, request)
+        name = named(service, request)
+        with self._lock:
+            self._counts[name] += 1
+            call = f"{name} #{self._counts[name]}"
+            self.calls.append(call)
+            struck = call == self.call and self.column is not None
+            self.hit = self.hit or struck
+        if not struck:
+            return handle(request)
+        assert self.column is not None
+        return self._strike(self.column, service, request, lambda: handle(request))
+
+    def _strike(self, column: Column, service: Service, request: Request, handle: Callable[[], Response]) -> Response:
+        match column.kind:
+            case "refused":
+                raise ConnectionAbortedError
+            case "status":
+                return _refusal(column.status, service, request)
+            case "outage":
+                self._down = service.name
+                return _refusal(column.status, service, request)
+            case "stall":
+                time.sleep(STALL)
+                # GitHub gives a request up after ten seconds, long before the bot does (docs.github.com,
+                # "Troubleshooting the REST API", "Timeouts"). Google promises nothing: there it takes effect late.
+                if service.name != "github":
+                    handle()
+                raise ConnectionAbortedError
+            case "lost":
+                handle()
+                raise ConnectionAbortedError
+            case "malformed":
+                handle()
+                body = f'{{"authorization": "{request.headers.get("authorization", "")}", "truncated": '
+                return Response(status=200, body=body.encode(), headers={"Content-Type": "application/json"})
+            case "kill":
+                if column.after:
+                    handle()
+                if not self.over.is_set():  # else it has ended without waiting for this call
+                    with suppress(ProcessLookupError):
+                        os.kill(self.bot.result(10.0), signal.SIGKILL)
+                self.over.wait(10.0)
+                raise ConnectionAbortedError
+
+
+def _refusal(status: int, service: Service, request: Request) -> Response:
+    """Answer an error in the words of the provider. As some proxies do, it shows the request's own headers."""
+    echoed = f"(request had authorization: {request.headers.get('authorization', 'none')})"
+    headers = {"Content-Type": "application/json"}
+    if status in {403, 429}:
+        headers["Retry-After"] = str(RETRY_AFTER)
+    if service.name == "github":
+        # docs.github.com, "Rate limits for the REST API": the message tells a secondary limit from a missing right.
+        limit = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        said = limit if status in {403, 429} else "Server Error"
+        body: Mapping[str, object] = {
+            "message": f"{said} {echoed}",
+            "documentation_url": "https://docs.github.com/rest",
+        }
+    else:
+        # google.rpc.Code's HTTP mapping (google/rpc/code.proto).
+        code = {429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 502: "UNAVAILABLE", 503: "UNAVAILABLE"}[status]
+        body = {"error": {"code": status, "message": f"Something failed {echoed}", "status": code}}
+    return Response(status=status, body=json.dumps(body).encode(), headers=headers)

@@ -1,0 +1,283 @@
+"""What has to be true after every cell, judged on the servers' own state and on what people can read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from columns import Column
+from stage import Stage
+
+from bot.sandbox.github.model import Comment, Deployment
+from bot.sandbox.google.cloud_build import CloudBuild
+from bot.sandbox.scenarios import looking
+from bot.sandbox.scenarios.model import BOT, Play
+from bot.sandbox.world import Ran
+
+ENVIRONMENT = "staging"
+SERVICES = ("web", "worker")
+FINAL = frozenset({"success", "failure", "error"})
+ALARM = "the comment raises a false alarm"
+EXIT = {"released": 0, "answered": 0, "ignored": 0, "release": 0, "failed": 1, "cancelled": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What was there before the run that a fault hits: nothing of it counts as the run's doing."""
+
+    revisions: frozenset[str]
+    sha: str
+
+    @classmethod
+    def of(cls, stage: Stage) -> Before:
+        """Look."""
+        served = serving(stage)
+        (sha,) = {each.sha for each in served}
+        return cls(revisions=frozenset(each.revision for each in served), sha=sha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A revision with traffic. ``sha``: 7 digits of the commit that its image was built from."""
+
+    service: str
+    revision: str
+    percent: int
+    sha: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def serving(stage: Stage) -> list[Served]:
+    """Return every revision that has traffic."""
+    found = ((name, looking.service(stage.world, name, ENVIRONMENT)) for name in SERVICES)
+    return [
+        Served(
+            service=name,
+            revision=target.revision.name,
+            percent=target.percent,
+            sha=looking.version_of(target.revision),
+            labels=target.revision.resource.get("labels", {}),
+        )
+        for name, service in found
+        if service is not None
+        for target in service.site.targets
+        if target.percent
+    ]
+
+
+def deployments(stage: Stage) -> list[Deployment]:
+    """Return the deployments of the environment, oldest first."""
+    return [each for each in stage.world.repository.deployments() if each.environment == ENVIRONMENT]
+
+
+def key(deployment: Deployment) -> str:
+    """Return a deployment's id as it stands in labels and tags: in base 36."""
+    number, digits = deployment.id, ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[rest] + digits
+    return digits
+
+
+# -- at the end of a cell -----------------------------------------------------------------------------------
+def at_the_end(stage: Stage, before: Before) -> Iterator[str]:
+    """Yield what does not hold once everything is over."""
+    yield from verified(stage, before)
+    yield from closed(stage)
+    yield from once(stage)
+    yield from [f"still locked: {name}" for name in looking.locks(stage.world)]
+    yield from true_words(stage, before, done=True)
+    yield from unseen(stage)
+
+
+def verified(stage: Stage, before: Before) -> Iterator[str]:
+    """Users see only what was verified, and of all services the same release."""
+    good = {key(each) for each in deployments(stage) if any(status.state == "success" for status in each.statuses)}
+    served = serving(stage)
+    for each in served:
+        if each.revision not in before.revisions and each.labels.get("slipway-release") not in good:
+            yield f"traffic on what was not verified: {each.revision} {each.percent} %"
+    for name in SERVICES:
+        percent = sum(each.percent for each in served if each.service == name)
+        if percent != 100:
+            yield f"{name} serves {percent} %"
+    if len({each.sha for each in served}) != 1:
+        yield f"services of different releases: {', '.join(f'{each.service} {each.sha}' for each in served)}"
+    if len({each.labels.get("slipway-release") for each in served}) != 1:
+        yield f"services of different deployments: {', '.join(each.revision for each in served)}"
+
+
+def closed(stage: Stage) -> Iterator[str]:
+    """Every deployment has exactly one final status."""
+    for deployment in deployments(stage):
+        final = [status.state for status in deployment.statuses if status.state in FINAL]
+        if len(final) != 1:
+            states = " ".join(status.state for status in deployment.statuses)
+            yield f"deployment {deployment.id} has {len(final)} final states: {states or 'none at all'}"
+
+
+def once(stage: Stage) -> Iterator[str]:
+    """A deployment has at most one build and one execution of each job."""
+    builds = cast("CloudBuild", stage.world.services["cloudbuild"]).builds()
+    tags = Counter(tag for build in builds for tag in build.get("tags", ()) if tag.startswith("release-"))
+    runs = Counter(
+        f"{job.name} {execution.resource.get('labels', {}).get('slipway-release')}"
+        for job in stage.world.cloud.run.jobs.all.values()
+        for execution in job.executions.values()
+    )
+    yield from [f"{count} builds for {tag}" for tag, count in tags.items() if count > 1]
+    yield from [f"{count} executions of {run}" for run, count in runs.items() if count > 1]
+
+
+def unseen(stage: Stage) -> Iterator[str]:
+    """No secret can be read anywhere."""
+    play = Play(world=stage.world, runs=stage.runs)
+    known = looking.secrets(stage.world) | _more_secrets(stage)
+    for place, text in looking.shown(play):
+        yield from [f"{what} can be read in {place}" for what, value in known.items() if value in text]
+
+
+def _more_secrets(stage: Stage) -> dict[str, str]:
+    """Return the one-time tokens of archives, and the access tokens that were sent to Google's services."""
+    found: dict[str, str] = {}
+    for name, service in stage.world.services.items():
+        for call in list(service.calls):
+            token = re.search(r"[?&]token=(\w+)", call.response_headers.get("Location", ""))
+            if token:
+                found[f"an archive's token {token[1][:4]}"] = token[1]
+            bearer = call.request_headers.get("authorization", "").partition(" ")[2]
+            if bearer:
+                found[f"a credential for {name} {bearer[-4:]}"] = bearer
+    return found
+
+
+# -- what is said -------------------------------------------------------------------------------------------
+_RUNNING = re.compile(r"^### (🟡|🟠)")
+_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) \*\*staging\*\*")
+_BACK = re.compile(r"^### 🟢 \*\*staging\*\* is (?:back|already) on `(\w{7})`")
+_AFTER = re.compile(r"^### [🔴⚪].* · `(\w{7})` (?:still serves|serves again)")
+_AS_BEFORE = re.compile(r"^### [🔴⚪].* · (?:what served still does|as it was before)")
+_DOUBT = re.compile(r"^### [🔴⚪].*\*\*(?:not restored|look at what serves now)\*\*")
+_NOTHING = re.compile(r"^\| (?:\[`(\w+)`\]\([^)]*\)|`(\w+)`) \|.*\| (?:❌ )?nothing \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| (?:\[`(\w+)`\]\([^)]*\)|`(\w+)`) \|.*\| (?:✅|❌) `([\w-]+)` (\d+) % \|$", re.MULTILINE)
+
+
+def headline(body: str) -> str:
+    """Return a comment's heading, or its first visible line."""
+    lines = [line for line in body.splitlines() if line and not line.startswith("<!--")]
+    return next((line for line in lines if line.startswith("### ")), lines[0] if lines else "")
+
+
+def comments(stage: Stage) -> list[Comment]:
+    """Return the bot's comments on all threads, the one last written last."""
+    found = [each for each in stage.world.repository.state.comments.values() if each.author == BOT]
+    return sorted(found, key=lambda each: (each.updated_at, each.id))
+
+
+def true_words(stage: Stage, before: Before, *, done: bool) -> Iterator[str]:
+    """The last comment says what serves. ``done``: nothing is under way any more, so no comment may say so."""
+    written = comments(stage)
+    if done:
+        yield from [
+            f"a comment says for ever: {headline(each.body)}" for each in written if _RUNNING.match(headline(each.body))
+        ]
+    if written:
+        yield from judged(written[-1].body, serving(stage), before)
+
+
+def judged(body: str, served: list[Served], before: Before) -> Iterator[str]:
+    """Yield what a comment says of ``served`` that is not so."""
+    title, shas = headline(body), {each.sha for each in served}
+    claim = _LIVE.match(title) or _BACK.match(title) or _AFTER.match(title)
+    if claim is not None and shas != {claim[1]}:
+        yield f"the comment says {claim[1]}, but {' and '.join(sorted(shas)) or 'nothing'} serves: {title}"
+    unchanged = bool(_AS_BEFORE.match(title)) or "Nothing was changed" in body
+    if unchanged and not {each.revision for each in served} <= before.revisions:
+        yield f"the comment says that nothing was changed, but {' and '.join(sorted(shas))} serves: {title}"
+    if _DOUBT.match(title) and {each.revision for each in served} == before.revisions:
+        yield f"{ALARM}: {title}"
+    for match in _NOTHING.finditer(body):
+        if any(each.service == (match[1] or match[2]) for each in served):
+            yield f"the comment's table says that {match[1] or match[2]} serves nothing, which is not so"
+    real = {(each.service, each.revision): each.percent for each in served}
+    for match in _ROW.finditer(body):
+        service, revision, percent = match[1] or match[2], match[3], int(match[4])
+        if real.get((service, revision), 0) != percent:
+            yield f"the comment's table says {service} {revision} {percent} %, which is not so"
+
+
+# -- after one run ------------------------------------------------------------------------------------------
+def after_a_run(stage: Stage, ran: Ran, before: Before, column: Column | None, call: str) -> Iterator[str]:
+    """Yield what does not hold after a run that came to its own end. ``call`` is the one that was hit.
+
+    During an outage nothing can be brought back, and what serves cannot be asked: it must be said so, and no more.
+    """
+    out = column is not None and column.kind == "outage"
+    if not out:
+        yield from verified(stage, before)
+    yield from [words for words in true_words(stage, before, done=False) if not (out and words.startswith(ALARM))]
+    decision = ran.outputs.get("decision", "")
+    wanted = EXIT.get(decision)
+    if decision == "refused":
+        wanted = 0 if ran.run.event == "issue_comment" else 1
+    if wanted is None and ran.exit_code == 0:
+        yield f"exit 0 with the decision {decision!r}"
+    if wanted is not None and ran.exit_code != wanted:
+        yield f"exit {ran.exit_code} with the decision {decision}"
+    if decision == "released" and {each.sha for each in serving(stage)} != {ran.outputs.get("sha", "")[:7]}:
+        yield f"released {ran.outputs.get('sha', '')[:7]}, which does not serve"
+    if any(mark in ran.stdout + ran.stderr for mark in ("Traceback (most recent call last)", "internal_error")):
+        yield "a mistake of the bot's own: " + _last_line(ran)
+    if ran.exit_code != 0:
+        yield from _told(stage, ran, column, call)
+
+
+def _last_line(ran: Ran) -> str:
+    lines = [line for line in ran.stderr.splitlines() if line and not line.startswith((" ", "{"))]
+    return lines[-1][:200] if lines else ran.outputs.get("reason", "")
+
+
+def _told(stage: Stage, ran: Ran, column: Column | None, call: str) -> Iterator[str]:
+    """A failure is told: by an annotation always, and in a comment unless GitHub itself is what failed."""
+    if "::error" not in ran.stdout:
+        yield "it failed without an annotation"
+    written = comments(stage)
+    said = bool(written) and not _RUNNING.match(headline(written[-1].body))
+    if not said and (column is None or not call.startswith("github ")):
+        yield "it failed, and no comment says so"
+
+
+def as_without_faults(stage: Stage, ran: Ran, decision: str, sha: str) -> Iterator[str]:
+    """What follows a fault ends as it would have without it."""
+    ended = ran.outputs.get("decision")
+    if ended != decision and ran.outputs.get("reason") != "already_done":
+        said = {name: value for name, value in ran.outputs.items() if name in {"decision", "reason"}}
+        yield f"afterwards: {said or 'nothing'} instead of {decision} (exit {ran.exit_code})"
+    if {each.sha for each in serving(stage)} != {sha[:7]}:
+        yield f"afterwards {' and '.join(sorted({each.sha for each in serving(stage)}))} serves instead of {sha[:7]}"
+
+
+def describe(stage: Stage) -> dict[str, Any]:
+    """Return what a person wants to see of a cell that does not hold."""
+    return {
+        "serving": [f"{each.service} {each.revision} {each.percent} % ({each.sha})" for each in serving(stage)],
+        "deployments": [
+            f"{each.id} ({key(each)}) {each.sha[:7]}: {' '.join(status.state for status in each.statuses)}"
+            for each in deployments(stage)
+        ],
+        "comments": [f"#{each.number} {headline(each.body)}" for each in comments(stage)],
+        "runs": [
+            {
+                "exit": ran.exit_code,
+                "seconds": round(ran.seconds, 2),
+                "outputs": {k: v for k, v in ran.outputs.items() if k in {"decision", "reason", "sha"}},
+                "stdout": ran.stdout[-3000:],
+                "stderr": ran.stderr[-6000:],
+            }
+            for ran in stage.runs
+        ],
+        "bodies": [each.body for each in comments(stage)][-2:],
+    }

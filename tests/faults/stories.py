@@ -1,0 +1,196 @@
+"""The stories that are told with faults: what was there before, what happens, and how it ends if nothing goes wrong.
+
+A story is data. What it needs of the world is made by :class:`bot.sandbox.world.World`, with revisions that answer at
+once and a Dockerfile that runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.sandbox.oci import Image
+from bot.sandbox.world import World
+
+DOCKERFILE = (
+    "FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nARG VERSION\nENV SHOP_VERSION=$VERSION SHOP_HEALTH={health}\n"
+    'CMD ["serve"]\n'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What GitHub tells the action. ``number``: the thread where the bot is to answer."""
+
+    name: str
+    payload: Mapping[str, Any]
+    actor: str
+    number: int
+
+
+class Scene(Protocol):
+    """What a story may do: use the world, and let the action run on an event without any fault."""
+
+    world: World
+    shas: dict[str, str]
+
+    def released(self, event: Event) -> None:
+        """Let the action run, and expect that it released."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """``prepare`` makes what was there before; ``event`` is what happens then.
+
+    Without a fault the run ends as ``decision``, and ``serves`` (a name in ``shas``) has all the traffic.
+    """
+
+    name: str
+    summary: str
+    prepare: Callable[[Scene], None]
+    event: Callable[[Scene], Event]
+    decision: str
+    serves: str
+
+
+# -- pieces -------------------------------------------------------------------------------------------------
+def begin(scene: Scene) -> None:
+    """Have main serve on staging, and lee's healthy pull request open beside."""
+    world = scene.world
+    repository = world.repository
+    repository.private = True  # so that its archives have one-time tokens in their addresses
+    world.configure(lambda text: text.replace(", passes: 2", "").replace("deadline: 10s", "deadline: 500ms"))
+    commit(scene, "main", "main")
+    scene.released(Event(name="push", payload=repository.push_payload(actor="lee"), actor="lee", number=0))
+    open_pull(scene, "other", author="lee")
+
+
+def commit(scene: Scene, name: str, branch: str, health: str = "fine") -> None:
+    """Push a commit, a minute ago, with a green check; it is known by ``name`` from now on."""
+    repository = scene.world.repository
+    with scene.world.earlier(60.0):
+        files = {"Dockerfile": DOCKERFILE.format(health=health), f"names/{name}": f"{name}\n"}
+        base = None if branch == "main" else "main"
+        scene.shas[name] = repository.commit(branch, files, message=f"Be {name}", author="dana", base=base)
+    repository.check_run(scene.shas[name], name="ci", conclusion="success")
+
+
+def open_pull(scene: Scene, name: str, *, author: str = "dana", health: str = "fine") -> int:
+    """Open a pull request of a name; returns its number."""
+    commit(scene, name, name, health)
+    return scene.world.repository.open_pull_request(head=name, title=f"Be {name}", author=author)
+
+
+def said(scene: Scene, body: str, *, name: str = "feature", author: str = "dana") -> Event:
+    """Comment on the pull request of a name."""
+    repository = scene.world.repository
+    number = next(n for n, issue in repository.state.issues.items() if issue.pull and issue.pull.head_ref == name)
+    payload = repository.comment(number, body, author=author)
+    return Event(name="issue_comment", payload=payload, actor=author, number=number)
+
+
+def next_command(scene: Scene) -> Event:
+    """Let somebody else deploy another pull request."""
+    return said(scene, "/deploy staging", name="other", author="lee")
+
+
+def respond(world: World) -> Callable[[Image, Mapping[str, str], str, str], tuple[int, bytes]]:
+    """Return what answers for every revision. ``SHOP_HEALTH``: ``never`` is ill, ``unseen`` once it has traffic."""
+
+    def answer(image: Image, env: Mapping[str, str], _method: str, path: str) -> tuple[int, bytes]:
+        role, health = env.get("APP_ROLE", "web"), image.env.get("SHOP_HEALTH", "fine")
+        if path.startswith("/api/me/"):
+            return 401, b"{}"
+        if role == "web" and path.startswith("/health/") and (health == "never" or _seen(world, env, health)):
+            # As the application would: the bot looks for the first line that says why.
+            logs = world.cloud.run.platform.revision_logs(env.get("K_SERVICE", ""), env.get("K_REVISION", ""))
+            world.cloud.logging.sink(logs.line("stderr", '{"severity": "ERROR", "message": "KeyError: \'SITE_URL\'"}'))
+            return 500, b"broken"
+        version = image.env.get("SHOP_VERSION", "")
+        return 200, f'{{"status":"healthy","version":"{version}","role":"{role}"}}'.encode()
+
+    return answer
+
+
+def _seen(world: World, env: Mapping[str, str], health: str) -> bool:
+    service = world.cloud.run.run_services.all.get(env.get("K_SERVICE", ""))
+    targets = service.site.targets if service is not None and health == "unseen" else []
+    return any(target.percent and target.revision.name == env.get("K_REVISION") for target in targets)
+
+
+# -- stories ------------------------------------------------------------------------------------------------
+def _proposed(health: str) -> Callable[[Scene], None]:
+    def prepare(scene: Scene) -> None:
+        begin(scene)
+        open_pull(scene, "feature", health=health)
+
+    return prepare
+
+
+def _released_twice(scene: Scene) -> None:
+    begin(scene)
+    open_pull(scene, "feature")
+    scene.released(said(scene, "/deploy staging"))
+
+
+def _merged(scene: Scene) -> None:
+    begin(scene)
+    number = open_pull(scene, "feature")
+    with scene.world.earlier(30.0):
+        scene.shas["merge"] = scene.world.repository.merge(number, actor="lee")
+    scene.world.repository.check_run(scene.shas["merge"], name="ci", conclusion="success")
+
+
+def _push(scene: Scene) -> Event:
+    repository = scene.world.repository
+    number = next(n for n, issue in repository.state.issues.items() if issue.pull and issue.pull.head_ref == "feature")
+    return Event(name="push", payload=repository.push_payload(actor="lee"), actor="lee", number=number)
+
+
+STORIES = {
+    story.name: story
+    for story in (
+        Story(
+            name="success",
+            summary="`/deploy staging` while something serves: it is released",
+            prepare=_proposed("fine"),
+            event=lambda scene: said(scene, "/deploy staging"),
+            decision="released",
+            serves="feature",
+        ),
+        Story(
+            name="ill-candidate",
+            summary="`/deploy staging` of a commit whose revision fails its check before it has traffic",
+            prepare=_proposed("never"),
+            event=lambda scene: said(scene, "/deploy staging"),
+            decision="failed",
+            serves="main",
+        ),
+        Story(
+            name="ill-live",
+            summary="`/deploy staging` of a commit whose revision fails its check once it has traffic",
+            prepare=_proposed("unseen"),
+            event=lambda scene: said(scene, "/deploy staging"),
+            decision="failed",
+            serves="main",
+        ),
+        Story(
+            name="rollback",
+            summary="`/rollback staging` after two releases",
+            prepare=_released_twice,
+            event=lambda scene: said(scene, "/rollback staging"),
+            decision="released",
+            serves="main",
+        ),
+        Story(
+            name="push",
+            summary="a pull request is merged: the push to main is released",
+            prepare=_merged,
+            event=_push,
+            decision="released",
+            serves="merge",
+        ),
+    )
+}
