@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot.sandbox.oci import Image
+from bot.sandbox.scenarios import looking, rollouts
+from bot.sandbox.scenarios.model import Play
+from bot.sandbox.wire import Act
 from bot.sandbox.world import World
 
 DOCKERFILE = (
@@ -143,6 +146,33 @@ def _merged(scene: Scene) -> None:
     scene.world.repository.check_run(scene.shas["merge"], name="ci", conclusion="success")
 
 
+CANARY = (
+    "{type: canary, stages: [25], metrics: [errors], error_rise: 0.1, look_every: 500ms, stage_time: 500ms, deadline: 8s,"
+    " delay: 100ms}"
+)
+VISITS = 400  # that each revision with traffic has had whenever its metrics are asked for
+
+
+def _staged(scene: Scene) -> None:
+    """Have main visited by enough people for an hour, and a candidate that has visitors as soon as it has traffic."""
+    begin(scene)
+    world = scene.world
+    role = "        env: {APP_ROLE: web}"
+    world.configure(lambda text: text.replace(role, f"{role}\n        strategy: {CANARY}"))
+    open_pull(scene, "feature")
+    rollouts.past(Play(world=world))
+    world.cloud.monitoring.when(Act(route=r"^GET .*/timeSeries$", before=lambda _: _visit(world), times=1_000_000))
+
+
+def _visit(world: World) -> None:
+    found = looking.service(world, "web", "staging")
+    assert found is not None
+    for target in found.site.targets:
+        if target.percent:
+            labels = rollouts.labels_of(world, target.revision.name)
+            world.cloud.monitoring.record({"type": "cloud_run_revision", "labels": labels}, 200, 0.02, times=VISITS)
+
+
 def _push(scene: Scene) -> Event:
     repository = scene.world.repository
     number = next(n for n, issue in repository.state.issues.items() if issue.pull and issue.pull.head_ref == "feature")
@@ -156,6 +186,14 @@ STORIES = {
             name="success",
             summary="`/deploy staging` while something serves: it is released",
             prepare=_proposed("fine"),
+            event=lambda scene: said(scene, "/deploy staging"),
+            decision="released",
+            serves="feature",
+        ),
+        Story(
+            name="canary",
+            summary="`/deploy staging` with a stage: a quarter of the traffic is compared with what serves beside it",
+            prepare=_staged,
             event=lambda scene: said(scene, "/deploy staging"),
             decision="released",
             serves="feature",

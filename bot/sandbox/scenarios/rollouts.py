@@ -9,6 +9,7 @@ from bot.sandbox.scenarios import looking
 from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, nothing_changed, says, serves, true
 from bot.sandbox.scenarios.model import Play, Scenario
 from bot.sandbox.visitors import Visitors
+from bot.sandbox.world import World
 
 RATE = 80.0  # visitors a second
 _JUDGED = "metrics: [errors], error_rise: 0.1, look_every: 1s, stage_time: 4s"
@@ -32,15 +33,19 @@ def past(play: Play, per_second: float = RATE) -> None:
     """Give web an hour of good requests, up to two minutes ago; from now on metrics are to be seen within a second."""
     monitoring, found = play.world.cloud.monitoring, looking.service(play.world, "web", "staging")
     assert found is not None
-    revision = found.site.targets[0].revision.name.rpartition("/")[2]
-    labels = {
-        "project_id": play.world.cloud.project, "location": play.world.cloud.region, "service_name": "shop-web-staging",
-        "revision_name": revision, "configuration_name": "shop-web-staging",
-    }  # fmt: skip
+    labels = labels_of(play.world, found.site.targets[0].revision.name)
     for minute in range(2, 60):
         resource = {"type": "cloud_run_revision", "labels": labels}
         monitoring.record(resource, 200, 0.02, ago=60.0 * minute, times=round(60 * per_second))
     monitoring.period, monitoring.delay = 0.5, 0.2
+
+
+def labels_of(world: World, revision: str) -> dict[str, str]:
+    """Return the labels of the resource that a revision of web is in Cloud Monitoring."""
+    return {
+        "project_id": world.cloud.project, "location": world.cloud.region, "service_name": "shop-web-staging",
+        "revision_name": revision.rpartition("/")[2], "configuration_name": "shop-web-staging",
+    }  # fmt: skip
 
 
 @contextmanager
