@@ -68,9 +68,10 @@ class ReleaseId:
 class Known:
     """What the release knows so far. Immutable: each finished step gives a new one.
 
-    ``before`` is the state to return to, ``found`` what served when this run began (after an interrupted release they
-    differ), ``goal`` what a rollback brings back. ``pins``: the versions of secrets that were resolved when it was
-    recorded, by name. ``sources``: the shas of other repositories that join its build, likewise.
+    ``before`` is the state to return to, and what a release is compared with meanwhile; ``found`` is what served when
+    this run began (after an interrupted release they differ), ``goal`` what a rollback brings back. ``pins``: the
+    versions of secrets that were resolved when it was recorded, by name. ``sources``: the shas of other repositories
+    that join its build, likewise.
     """
 
     release: ReleaseId
@@ -81,11 +82,6 @@ class Known:
     pins: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     handles: Mapping[str, str] = field(default_factory=dict)  # step id -> provider's name of what was started
-
-    @property
-    def start(self) -> Serving:
-        """What served when this run began."""
-        return self.found if self.found.services else self.before
 
     def with_handle(self, step_id: str, handle: str) -> Known:
         """Return a copy that also knows what a step started."""
@@ -133,7 +129,6 @@ class Broken:
     detail: str = ""
     link: str = ""
     serves: bool = False
-    operations: tuple[str, ...] = ()
 
 
 Observation: TypeAlias = Absent | Running | Done | Broken

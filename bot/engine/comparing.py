@@ -143,7 +143,7 @@ class Comparer:
                 counts[name], seen, usual[name], LOG_BEFORE, level=level, factor=rule.factor, fewest=rule.fewest
             )
             for name in step.services
-            if known.start.service(name).exists
+            if known.before.service(name).exists
         }
 
     def _lines(
@@ -257,9 +257,9 @@ def _revision(known: Known, service: str) -> str:
 
 
 def _before(known: Known, service: str) -> tuple[str, ...]:
-    """Return the revisions that had traffic when the release began, without its own."""
+    """Return the revisions that had traffic before the release, which is what a way back would return to."""
     own = _revision(known, service)
-    traffic = known.start.service(service).traffic
+    traffic = known.before.service(service).traffic
     return tuple(dict.fromkeys(share.revision for share in traffic if share.percent and share.revision != own))
 
 

@@ -209,7 +209,7 @@ class CloudRun:
         if phase == "live":
             return live
         if phase == "baseline":
-            former = known.start.service(service).revision
+            former = known.before.service(service).revision
             return next((s.url for s in kind.shares(found) if s.revision == former and s.url), live)
         name = revision_name(self._spec.service(service).name, known.release)
         urls = (s.url for s in kind.shares(found) if s.tag == known.release.tag and s.revision == name)

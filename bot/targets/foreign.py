@@ -9,20 +9,23 @@ from bot.targets.run_traffic import said, same_percents, staged
 
 
 def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, percent: int) -> None:
-    """Raise ConflictError when the traffic is not as the release found it, with ``percent`` on its own revision."""
-    start = known.start.service(key).traffic
-    if not any(share.percent for share in start):
-        return  # the service is the release's own
+    """Raise ConflictError when the traffic is not as it was, with ``percent`` on the release's own revision.
+
+    As it was before, or, while this run has not touched it yet, as an interrupted one left it.
+    """
     serving = kind.shares(now)
-    expected = staged(serving, start, revision, known.release.tag, percent)
-    if not same_percents(serving, expected):
-        what = f"the {kind.shared} of {key} while it was being released"
-        raise ConflictError(
-            f"{_who(now)} {what}: {said(serving)}, not {said(expected)}.",
-            hint="See who did that and why. It was left as it is.",
-            service="Cloud Run",
-            operation="change the traffic",
-        )
+    states = (known.before.service(key).traffic, known.found.service(key).traffic)
+    was = [traffic for traffic in states if any(share.percent for share in traffic)]
+    expected = [staged(serving, traffic, revision, known.release.tag, percent) for traffic in was]
+    if not expected or any(same_percents(serving, one) for one in expected):
+        return  # else the service is the release's own
+    what = f"the {kind.shared} of {key} while it was being released"
+    raise ConflictError(
+        f"{_who(now)} {what}: {said(serving)}, not {said(expected[0])}.",
+        hint="See who did that and why. It was left as it is.",
+        service="Cloud Run",
+        operation="change the traffic",
+    )
 
 
 def stranger(kind: Kind[R], now: R, key: str, known: Known, revision: str) -> str:

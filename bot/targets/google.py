@@ -9,6 +9,7 @@ The clients are synchronous and speak REST: easy to record, and threads serve as
 from __future__ import annotations
 
 import ipaddress
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -186,6 +187,8 @@ class Google:
         """Cloud Storage."""
         from google.cloud.storage import Client  # noqa: PLC0415 - only a build from an upload needs it (60 ms)
 
+        # It reads the bucket in a thread of its own, for traces that nobody collects here.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         return Client(
             project=self.project,
             credentials=self.login.access,

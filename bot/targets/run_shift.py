@@ -55,15 +55,21 @@ def _shift_of(services: Services, key: str, step: Shift, known: Known) -> Observ
     # What belongs to the service and not to a revision changes with the last of the traffic.
     config = services.spec.service(key).config
     wanted = kind.declared(config, kind.settings(live)) if step.percent == 100 else {}
-    if not has_percent(kind.asked(live), name, step.percent) or kind.reconcile(live, wanted, kind.blank()):
+    percent = _percent(key, step, known)
+    if not has_percent(kind.asked(live), name, percent) or kind.reconcile(live, wanted, kind.blank()):
         return Absent()
-    if not _moved(kind, live, name, step.percent):
+    if not _moved(kind, live, name, percent):
         if failed(live.terminal_condition) and not live.reconciling:
             return Broken(detail=f"{key}: {sentence(live.terminal_condition)}")
         return Running(detail=f"{key}: {kind.moving}")
     if "public" in wanted and services.public(key, live) != wanted["public"]:
         return Absent()
     return Done()
+
+
+def _percent(key: str, step: Shift, known: Known) -> int:
+    """Return the share that a step gives the release: all of it where nothing served before."""
+    return step.percent if any(share.percent for share in known.before.service(key).traffic) else 100
 
 
 def _moved(kind: Kind[R], live: R, name: str, percent: int) -> bool:
@@ -75,32 +81,29 @@ def _moved(kind: Kind[R], live: R, name: str, percent: int) -> bool:
 def _shift(services: Services, key: str, step: Shift, known: Known) -> str:
     kind, config = services.kind(key), services.spec.service(key).config
     name = revision_name(services.spec.service(key).name, known.release)
-    live = services.existing(key)
+    live, percent = services.existing(key), _percent(key, step, known)
 
     def prepare(now: R, update: R) -> list[str]:
         wanted = kind.declared(config, kind.settings(now)) if step.percent == 100 else {}
         paths = kind.reconcile(now, wanted, update)
-        if not has_percent(kind.asked(now), name, step.percent):
+        if not has_percent(kind.asked(now), name, percent):
             foreign.refuse(kind, now, key, known, name, percent=step.since.get(key, 0))
-            start = known.start.service(key).traffic
-            paths = [
-                *kind.allocate(update, staged(kind.shares(now), start, name, known.release.tag, step.percent)),
-                *paths,
-            ]
+            before = known.before.service(key).traffic
+            paths = [*kind.allocate(update, staged(kind.shares(now), before, name, known.release.tag, percent)), *paths]
         return paths
 
     operation = services.update(key, live, prepare)
     if step.percent == 100 and config.public is not None and services.public(key, live) != config.public:
         # The door opens only on what was verified, so not before the traffic has moved.
-        _await_moved(services, key, name, step)
+        _await_moved(services, key, name, step, percent)
         services.set_public(key, public=config.public)
     return operation
 
 
-def _await_moved(services: Services, key: str, name: str, step: Shift) -> None:
+def _await_moved(services: Services, key: str, name: str, step: Shift, percent: int) -> None:
     google = services.google
     deadline = google.clock() + step.timeout
-    while not _moved(services.kind(key), services.existing(key), name, step.percent):
+    while not _moved(services.kind(key), services.existing(key), name, percent):
         if google.clock() >= deadline:
             raise UpstreamError(
                 f"The traffic of {key} did not move within {step.timeout:.0f} s.",
@@ -157,7 +160,8 @@ def _as_recorded(services: Services, state: ServiceState, live: Any, known: Know
 def _ours(services: Services, state: ServiceState, live: Any, known: Known) -> dict[str, Any]:
     """Return the recorded settings that are to be put back: all but those that somebody else has changed meanwhile."""
     kind = services.kind(state.service)
-    found = known.start.service(state.service).settings
+    seen = known.found if known.found.services else known.before
+    found = seen.service(state.service).settings
     wanted = kind.declared(services.spec.service(state.service).config, found)
     now = kind.settings(live)
     return {

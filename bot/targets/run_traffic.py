@@ -62,10 +62,10 @@ def shifted(now: Sequence[TrafficShare], revision: str, tag: str, percent: int) 
 
 
 def staged(
-    now: Sequence[TrafficShare], start: Sequence[TrafficShare], revision: str, tag: str, percent: int
+    now: Sequence[TrafficShare], before: Sequence[TrafficShare], revision: str, tag: str, percent: int
 ) -> tuple[TrafficShare, ...]:
-    """Return the traffic of a stage: ``percent`` on the revision, the rest as it was at the start, today's tags."""
-    serving = [_share(share, share.percent, keep=False) for share in start if share.percent]
+    """Return the traffic of a stage: ``percent`` on the revision, the rest as it was before, today's tags."""
+    serving = [_share(share, share.percent, keep=False) for share in before if share.percent]
     tags = [_share(share, 0) for share in now if share.tag]
     return shifted(_merged([*serving, *tags]), revision, tag, percent)
 
@@ -140,9 +140,8 @@ def is_wanted(found: Sequence[TrafficShare], wanted: Sequence[TrafficShare]) -> 
 
 
 def has_percent(found: Iterable[TrafficShare], revision: str, percent: int) -> bool:
-    """Whether a revision has its share of the traffic: what was asked for, or all if nothing else serves."""
-    percents = _percents(found)
-    return percents.get(revision, 0) == percent or percents.keys() == {revision}
+    """Whether a revision has its share of the traffic."""
+    return _percents(found).get(revision, 0) == percent
 
 
 def asked(service: run_v2.Service) -> tuple[TrafficShare, ...]:

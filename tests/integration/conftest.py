@@ -592,7 +592,7 @@ class FakeTarget:
                     self.upkeep.rolled_out(step.service, revision, release)
                 case Shift():
                     for service in step.services:
-                        before = known.start.service(service).revision if step.percent < 100 else ""
+                        before = known.before.service(service).revision if step.percent < 100 else ""
                         self.live[service] = self._state(service, self._revision(service, known), before, step.percent)
                 case Restore():
                     for state in step.to.services:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -94,11 +95,19 @@ def _ordered(play: Play) -> None:
     play.say("/deploy staging")
 
 
-def patches(play: Play) -> list[str]:
-    """Return the services whose traffic got to the release, in that order: the last change of each."""
-    calls = play.world.services["run"].calls[play.base.get("calls to run", 0) :]
-    names = [call.path.rpartition("/")[2] for call in calls if call.method == "PATCH" and "/services/" in call.path]
-    return [name for number, name in enumerate(names) if name not in names[number + 1 :]]
+def switched(play: Play) -> list[str]:
+    """Return the services in the order in which all of their traffic went to another revision than before."""
+    serving: dict[str, str] = {}
+    order: list[str] = []
+    for call in play.world.services["run"].calls[play.base.get("calls to run", 0) :]:
+        if call.method != "PATCH" or "/services/" not in call.path:
+            continue
+        name = call.path.rpartition("/")[2]
+        for target in json.loads(call.request_body).get("traffic", ()):
+            if target.get("percent") == 100 and serving.setdefault(name, target["revision"]) != target["revision"]:
+                serving[name] = target["revision"]
+                order.append(name)
+    return order
 
 
 SECOND = "europe-west1"
@@ -218,7 +227,7 @@ SCENARIOS = (
             *COMMON,
             *ended("released", "released"),
             *serves("feature"),
-            *true("last changes", patches, ["shop-worker-staging", "shop-web-staging"]),
+            *true("traffic moved", switched, ["shop-worker-staging", "shop-web-staging"]),
             *says("Shift 100 % of the traffic of worker", "Shift 100 % of the traffic of web"),
         ),
         instant=True,

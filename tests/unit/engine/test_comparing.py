@@ -126,7 +126,7 @@ def test_all_that_served_before_is_the_baseline(target: Any, began: Any, compare
     target.requests = [
         {**BAD, "web-0": Observed(requests=90_000, errors=90), "stranger": Observed(requests=9, errors=9)}
     ]
-    judged = comparer().analyse(analysis(), replace(began, found=found))
+    judged = comparer().analyse(analysis(), replace(began, before=found))
     assert "against 0.1 %" in judged.checks[0].found
 
 
@@ -204,7 +204,7 @@ def test_what_did_not_exist_before_has_nothing_to_be_held_against(
     target: Any, clock: Any, began: Any, comparer: Any
 ) -> None:
     found = Serving(services=(began.before.service("web"), ServiceState(service="worker", exists=False)))
-    judged = comparer().watch(WATCH, replace(began, found=found), began=clock.now())
+    judged = comparer().watch(WATCH, replace(began, before=found), began=clock.now())
     assert [row.service for row in judged.checks] == ["web"]
 
 

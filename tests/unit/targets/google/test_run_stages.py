@@ -95,7 +95,7 @@ def test_the_last_of_the_traffic_brings_the_services_own_settings(target: Any, b
 
 @pytest.mark.parametrize(
     ("live", "expected"),
-    [(CANDIDATE, Absent()), (AT_20, Done()), (((NEW, 100, "pr-7"),), Done())],
+    [(CANDIDATE, Absent()), (AT_20, Done()), (((NEW, 100, "pr-7"),), Absent())],
 )
 def test_a_stage_is_observed_by_its_share(target: Any, began: Any, web: Any, live: Any, expected: Any) -> None:
     web(service(*live))
@@ -124,6 +124,41 @@ def test_traffic_that_somebody_else_moved_is_left_alone_and_he_is_named(
     assert "sam@example.com at 03:04:05 UTC changed the traffic of web" in caught.value.message
     assert "not 72 % on shop-web-old, 8 % on shop-web-older, 20 % on shop-web-0123456-zz" in caught.value.message
     assert not wire.made("PATCH", "shop-web")
+
+
+# -- after a run that was killed ----------------------------------------------------------------------------------
+def interrupted(began: Any, *shares: tuple[str, int]) -> Any:
+    """What a run knows that goes on after another: the state before, and what the other has left."""
+    traffic = tuple(TrafficShare(revision=revision, percent=percent) for revision, percent in shares)
+    return replace(began, found=Serving(services=(ServiceState(service="web", traffic=traffic),)))
+
+
+def test_a_run_that_was_killed_at_the_last_shift_goes_through_its_stages_again(
+    target: Any, began: Any, web: Any, wire: Any
+) -> None:
+    web(service((NEW, 100, "pr-7"), (OLD, 0, "theirs")))
+    target.apply(shift(20), interrupted(began, (NEW, 100)))
+    assert sent(wire.made("PATCH", "shop-web")[0]) == {(OLD, "theirs"): 72, (OLDER, ""): 8, (NEW, "pr-7"): 20}
+
+
+def test_a_stage_takes_the_traffic_of_a_release_that_was_killed(target: Any, began: Any, web: Any, wire: Any) -> None:
+    killed = (("shop-web-killed", 50), (OLD, 50))
+    web(service(*killed, (NEW, 0, "pr-7")))
+    target.apply(shift(20), interrupted(began, *killed))
+    assert sent(wire.made("PATCH", "shop-web")[0]) == {(OLD, ""): 72, (OLDER, ""): 8, (NEW, "pr-7"): 20}
+
+
+def test_neither_as_before_nor_as_it_was_left_is_somebody_elses(target: Any, began: Any, web: Any) -> None:
+    web(service(("shop-web-hotfix", 100), (NEW, 0, "pr-7")))
+    with pytest.raises(ConflictError):
+        target.apply(shift(20), interrupted(began, ("shop-web-killed", 100)))
+
+
+def test_where_nothing_served_a_stage_is_all_of_it(target: Any, began: Any, web: Any, wire: Any) -> None:
+    nothing = Serving(services=(ServiceState(service="web", exists=False),))
+    known = replace(began, before=nothing, found=nothing)
+    web(service((NEW, 100, "pr-7")))
+    assert target.observe(shift(20), known) == Done()
 
 
 def test_tags_may_change_meanwhile(target: Any, began: Any, web: Any, wire: Any) -> None:

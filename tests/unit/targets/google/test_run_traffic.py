@@ -133,12 +133,12 @@ def test_what_serves_is_judged_by_statuses_and_what_is_asked_by_targets() -> Non
     ("found", "percent", "expected"),
     [
         ((share("new", 100),), 100, True),
-        ((share("new", 100),), 10, True),
+        ((share("new", 100),), 10, False),
         ((share("new", 10), share("old", 90)), 10, True),
         ((share("new", 10), share("old", 90)), 25, False),
         ((share("old", 100),), 100, False),
         ((), 100, False),
     ],
 )
-def test_a_revision_has_its_share_or_all_if_nothing_else_serves(found: Any, percent: Any, expected: Any) -> None:
+def test_a_revision_has_its_share(found: Any, percent: Any, expected: Any) -> None:
     assert has_percent(found, "new", percent) is expected
