@@ -173,7 +173,7 @@ def _context(
             timeout=settings.call_timeout,
         )
 
-    tokens, others = oidc.Kept(identity), Others(other)
+    tokens, others, logins = oidc.Kept(identity), Others(other), targets.Logins()
 
     def connect(spec: Spec) -> Target:
         auth = spec.auth if isinstance(spec, CloudRunSpec) else None
@@ -185,6 +185,7 @@ def _context(
             others=others.source,
             environ=os.environ,
             oidc=tokens if settings.oidc_url else None,
+            logins=logins,
             sleep=clock.pause,
             timeout=settings.call_timeout,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.app.context import Context, Request
 from bot.core.commands import REGISTRY
 from bot.core.config import Config
-from bot.core.facts import Deployment, Lock
+from bot.core.facts import Deployment, Held, Lock
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.policy import allowed
 from bot.core.record import Entry, entries, serving_entry, serving_sha
@@ -49,18 +49,11 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
-    asked = {
-        name: (
-            context.deployments(name),
-            context.lock(name),
-            context.ask(context.github.hold, name),
-            context.gatherer.ask(_ask, context, config, name),
-        )
-        for name in names
-    }
+    held = context.ask(context.github.held, tuple(names))
+    asked = {name: (context.deployments(name), context.gatherer.ask(_ask, context, config, name)) for name in names}
     rows = [
-        _row(name, deployments.result(), (lock.result(), hold.result()), said.result(), config)
-        for name, (deployments, lock, hold, said) in asked.items()
+        _row(name, deployments.result(), held.result()[name], said.result(), config)
+        for name, (deployments, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
     return _answered(context, request, Reason.STATUS_SHOWN)
@@ -137,11 +130,11 @@ def _drift(said: Asked) -> tuple[str, ...]:
 def _row(
     name: str,
     deployments: tuple[Deployment, ...],
-    locks: tuple[Lock | None, Lock | None],
+    held: Held,
     said: Asked | str,
     config: Config,
 ) -> EnvironmentStatus:
-    history, (lock, hold) = entries(deployments), locks
+    history, lock, hold = entries(deployments), held.lock, held.hold
     serving = said.serving if isinstance(said, Asked) else said
     asked = isinstance(serving, Serving)
     notes = _drift(said) if isinstance(said, Asked) else (said,)

@@ -99,7 +99,8 @@ class Context:
             if request.number:
                 self.pull_request(request.number)
             if request.command.environment and request.command.verb != "preview":  # whose record is another
-                self.lock(request.command.environment)
+                if request.command.verb != "status":  # which asks for all of them at once
+                    self.lock(request.command.environment)
                 self.deployments(request.command.environment)
 
     def addressed(self, request: Request) -> Request:

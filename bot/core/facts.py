@@ -147,6 +147,14 @@ class Lock:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """Who holds an environment, and who has put its automatic releases on hold; None: nobody."""
+
+    lock: Lock | None
+    hold: Lock | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The workflow run that the bot is running in. ``url`` is its page."""
 

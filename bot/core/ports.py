@@ -6,7 +6,7 @@ in their docstring why they are safe to repeat, or that a lost reply is looked u
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from bot.core.facts import (
     Commit,
     Comparison,
     Deployment,
+    Held,
     Lock,
     LockRecord,
     Permission,
@@ -136,6 +137,10 @@ class GitHub(Protocol):
 
     def lock(self, environment: str) -> Lock | None:
         """Return who holds an environment, None if it is free."""
+        ...
+
+    def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
+        """Return the lock and the hold of each environment."""
         ...
 
     def take_lock(self, record: LockRecord) -> Lock | None:

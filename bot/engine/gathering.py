@@ -10,11 +10,18 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 
-class Gatherer:
-    """A pool for reads: each is asked for early, and its answer or error is taken where it is needed."""
+MANY = 10_000
 
-    def __init__(self, threads: int = 16) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="read")
+
+class Gatherer:
+    """Threads for reads: each is asked for early, and its answer or error is taken where it is needed.
+
+    A read may wait for others, so there is a thread for each that is under way: with fewer, those that wait could hold
+    all of them. How many calls are made at a time is bounded where they are made.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=MANY, thread_name_prefix="read")
         self._asked: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from itertools import chain
@@ -18,6 +18,7 @@ from bot.core.facts import (
     Commit,
     Comparison,
     Deployment,
+    Held,
     Lock,
     LockRecord,
     Permission,
@@ -28,7 +29,7 @@ from bot.github import archive, mapping
 from bot.github.comments import Comments
 from bot.github.deployments import Deployments
 from bot.github.failures import malformed, shaped
-from bot.github.locks import Locks
+from bot.github.locks import Locks, read_all
 from bot.github.retry import Waiting
 from bot.github.transport import PER_PAGE, Request, Transport, segment, together
 
@@ -342,6 +343,10 @@ class Api:
     def lock(self, environment: str) -> Lock | None:
         """See the port. 1 call (GraphQL)."""
         return self._locks.read(environment)
+
+    def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
+        """See the port. 1 call (GraphQL) for every 50."""
+        return read_all(self._transport, environments)
 
     def take_lock(self, record: LockRecord) -> Lock | None:
         """See the port. 2 calls; 3 when it is held."""

@@ -8,23 +8,26 @@ somebody's and stays until it is lifted.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 
-from bot.core.facts import Lock, LockRecord
+from bot.core.facts import Held, Lock, LockRecord
 from bot.errors import ConflictError, ForbiddenError, UpstreamError
 from bot.github import queries
 from bot.github.failures import shaped
 from bot.github.mapping import moment, need, sha, text
 from bot.github.retry import Failed, repeat
-from bot.github.transport import GraphQL, Request, Transport
+from bot.github.transport import GraphQL, Request, Transport, together
 
 Kind = Literal["lock", "hold"]
 
 NEEDS = "contents: write"
 RECORD_VERSION = 1
 _GONE = "0" * 40
+_AT_ONCE = 50  # environments in one query
 
 
 def ref_name(environment: str, kind: Kind = "lock") -> str:
@@ -84,12 +87,7 @@ class Locks:
         with shaped(what):
             repository = need(data, "repository", dict)
             self._repository_id = need(repository, "id", str)
-            if repository.get("ref") is None:
-                return None
-            target = need(repository["ref"], "target", dict)
-            return Lock(
-                environment=environment, oid=sha(target, "oid"), record=load(environment, text(target, "message"))
-            )
+            return _lock(environment, repository.get("ref"))
 
     def take(self, record: LockRecord) -> Lock | None:
         """Claim an environment (2 calls; 3 when it is held or a reply was lost)."""
@@ -166,3 +164,41 @@ class Locks:
 
     def _variables(self, environment: str) -> dict[str, Any]:
         return {"owner": self._transport.owner, "name": self._transport.name, "ref": ref_name(environment, self._kind)}
+
+
+def read_all(transport: Transport, environments: Sequence[str]) -> dict[str, Held]:
+    """Return the lock and the hold of each environment (1 call for every 50)."""
+    parts = [environments[start : start + _AT_ONCE] for start in range(0, len(environments), _AT_ONCE)]
+    found: dict[str, Held] = {}
+    for part in together(partial(_read_some, transport), parts):
+        found.update(part)
+    return found
+
+
+def _read_some(transport: Transport, environments: Sequence[str]) -> dict[str, Held]:
+    what = "read locks and holds"
+    wanted = {
+        f"{kind}{number}": ref_name(name, kind) for number, name in enumerate(environments) for kind in get_args(Kind)
+    }
+    data = transport.graphql(
+        GraphQL(
+            text=queries.refs(list(wanted)),
+            variables={"owner": transport.owner, "name": transport.name, **wanted},
+            what=what,
+            needs="contents: read",
+        )
+    )
+    with shaped(what):
+        refs = need(data, "repository", dict)
+        return {
+            name: Held(lock=_lock(name, refs.get(f"lock{number}")), hold=_lock(name, refs.get(f"hold{number}")))
+            for number, name in enumerate(environments)
+        }
+
+
+def _lock(environment: str, ref: Any) -> Lock | None:
+    """Read a ref as GraphQL shows it: None if there is none. Raises Misshapen."""
+    if ref is None:
+        return None
+    target = need(ref, "target", dict)
+    return Lock(environment=environment, oid=sha(target, "oid"), record=load(environment, text(target, "message")))

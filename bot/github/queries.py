@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LOCK = """
 query Lock($owner: String!, $name: String!, $ref: String!) {
   repository(owner: $owner, name: $name) {
@@ -12,6 +14,18 @@ query Lock($owner: String!, $name: String!, $ref: String!) {
   }
 }
 """
+
+
+def refs(aliases: Sequence[str]) -> str:
+    """Return a query for several refs: each under its alias, its full name in the variable of that name."""
+    variables = "".join(f", ${alias}: String!" for alias in aliases)
+    target = "target { oid ... on Tag { message } }"
+    fields = "".join(f"    {alias}: ref(qualifiedName: ${alias}) {{ {target} }}\n" for alias in aliases)
+    return (
+        f"query Refs($owner: String!, $name: String!{variables}) {{\n"
+        f"  repository(owner: $owner, name: $name) {{\n{fields}  }}\n}}"
+    )
+
 
 RELEASE_LOCK = """
 mutation ReleaseLock($repository: ID!, $ref: GitRefname!, $before: GitObjectID!, $after: GitObjectID!) {

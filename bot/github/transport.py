@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from queue import Empty, LifoQueue
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -35,7 +36,8 @@ T = TypeVar("T")
 API_VERSION = "2022-11-28"
 USER_AGENT = "slipway"
 PER_PAGE = 100
-THREADS = 16
+THREADS = 16  # that work on one question
+AT_ONCE = 50  # calls; GitHub refuses more than 100 (docs.github.com: rate limits for the REST API, secondary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +83,16 @@ class Clients:
         self._base_url, self._timeout = base_url, timeout
         self._auth = Auth.Token(token) if token else None
         self._idle: LifoQueue[Github] = LifoQueue()
+        self._places = BoundedSemaphore(AT_ONCE)
 
     @contextmanager
     def borrow(self) -> Iterator[Requester]:
-        """Lend a requester to this thread."""
+        """Lend a requester to this thread, as soon as there is a place."""
+        with self._places, self._lent() as requester:
+            yield requester
+
+    @contextmanager
+    def _lent(self) -> Iterator[Requester]:
         try:
             client = self._idle.get_nowait()
         except Empty:

@@ -17,7 +17,7 @@ from bot.core.spec import CloudRunSpec
 from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Others, Phase, Running, Source, Traits
 from bot.core.upkeep import Upkeep
 from bot.errors import SlipwayError
-from bot.targets import cloud_logging, run_rollout, run_shift, secret_versions
+from bot.targets import Logins, cloud_logging, run_rollout, run_shift, secret_versions
 from bot.targets.google import Google
 from bot.targets.parallel import together
 from bot.targets.run_jobs import Jobs
@@ -40,6 +40,7 @@ def connect(
     others: Others | None = None,
     environ: Mapping[str, str],
     oidc: Callable[[str], str] | None,
+    logins: Logins | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     timeout: float = 20.0,
@@ -51,6 +52,7 @@ def connect(
         auth=spec.auth,
         environ=environ,
         oidc=oidc,
+        logins=logins,
         clock=clock,
         sleep=sleep,
         timeout=timeout,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -24,7 +23,7 @@ from google.cloud import run_v2
 
 from bot.core.config import Auth
 from bot.errors import SettingsError
-from bot.targets import google_auth
+from bot.targets import Logins, google_auth
 
 C = TypeVar("C")
 _PREFIX = "CLOUDSDK_API_ENDPOINT_OVERRIDES_"  # gcloud's property api_endpoint_overrides/… as a variable
@@ -99,6 +98,7 @@ class Google:
         auth: Auth | None,
         environ: Mapping[str, str],
         oidc: Callable[[str], str] | None,
+        logins: Logins | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         timeout: float = 20.0,
@@ -106,8 +106,7 @@ class Google:
         self.project, self.region = project, region
         self.endpoints = Endpoints.from_environ(environ)
         self.clock, self.sleep, self.timeout = clock, sleep, timeout
-        self._auth, self._environ, self._oidc = auth, environ, oidc
-        self._lock = threading.RLock()
+        self._auth, self._environ, self._oidc, self._logins = auth, environ, oidc, logins or Logins()
 
     @property
     def location(self) -> str:
@@ -117,15 +116,16 @@ class Google:
     @cached_property
     def login(self) -> google_auth.Login:
         """The credentials. Raises AuthError without usable ones."""
-        with self._lock:
-            return google_auth.login(
-                self._auth,
-                environ=self._environ,
-                oidc=self._oidc,
-                sts=self.endpoints.sts,
-                iam=self.endpoints.iamcredentials,
-                loopback=is_loopback(self.endpoints.run),
-            )
+        make = partial(
+            google_auth.login,
+            self._auth,
+            environ=self._environ,
+            oidc=self._oidc,
+            sts=self.endpoints.sts,
+            iam=self.endpoints.iamcredentials,
+            loopback=is_loopback(self.endpoints.run),
+        )
+        return self._logins.get(self._auth, make)
 
     def log_in(self) -> None:
         """Have an access token, so that the first call need not wait for it. Raises what that would."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from bot.core.facts import (
     Comparison,
     Deployment,
     DeploymentStatus,
+    Held,
     Lock,
     LockRecord,
     Permission,
@@ -325,6 +326,10 @@ class FakeGitHub:
     def lock(self, environment: str) -> Lock | None:
         self._log("lock", environment)
         return self.locks.get(environment)
+
+    def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
+        self._log("held", *environments)
+        return {name: Held(lock=self.locks.get(name), hold=self.holds.get(name)) for name in environments}
 
     def take_lock(self, record: LockRecord) -> Lock | None:
         self._log("take_lock", record.environment)

@@ -56,6 +56,18 @@ def test_reads_run_at_the_same_time() -> None:
     gatherer.close()
 
 
+def test_any_number_of_reads_may_wait_for_reads_of_their_own() -> None:
+    gatherer, ready = Gatherer(), threading.Barrier(100)
+
+    def read(number: int) -> int:
+        ready.wait(20.0)  # all are under way before any of them asks
+        return gatherer.ask(lambda: number).result(20.0)
+
+    asked = [gatherer.ask(read, number) for number in range(100)]
+    assert [future.result(20.0) for future in asked] == list(range(100))
+    gatherer.close()
+
+
 def test_a_read_is_asked_for_once_and_its_error_is_kept() -> None:
     calls: list[int] = []
 

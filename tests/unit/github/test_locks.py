@@ -73,6 +73,23 @@ def test_a_free_environment(wire: Any, api: Api) -> None:
     assert wire.body(0)["variables"] == {"owner": "acme", "name": "shop", "ref": "refs/slipway/locks/staging"}
 
 
+def test_locks_and_holds_of_many_environments(wire: Any, api: Api) -> None:
+    names = [f"e{number}" for number in range(60)]
+    theirs = {"target": {"oid": OID, "message": locks.dump(replace(RECORD, environment="e7"))}}
+    wire.graphql({"repository": {"lock7": theirs, "hold8": {"target": {"oid": OTHER}}}})
+    wire.graphql({"repository": {}})
+    found = api.held(names)
+    assert list(found) == names
+    assert found["e7"].lock == Lock(environment="e7", oid=OID, record=replace(RECORD, environment="e7"))
+    assert found["e8"].hold == Lock(environment="e8", oid=OTHER, record=None)
+    assert found["e7"].hold is found["e9"].lock is None
+    asked = [wire.body(number) for number in range(2)]
+    assert sorted(len(body["variables"]) for body in asked) == [2 + 20, 2 + 100]
+    for body in asked:
+        assert "$lock9: String!" in body["query"]
+        assert "hold9: ref(qualifiedName: $hold9)" in body["query"]
+
+
 def test_a_held_environment(wire: Any, api: Api) -> None:
     wire.graphql(held(OID, locks.dump(RECORD)))
     assert api.lock("staging") == LOCK

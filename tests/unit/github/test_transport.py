@@ -324,6 +324,28 @@ def test_threads_get_their_own_answers(transport: Transport) -> None:
                 assert paths == [f"/repos/acme/shop/pulls/{number}"] * 10
 
 
+def test_no_more_calls_at_a_time_than_github_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.github.transport.AT_ONCE", 3)
+    clients, lock = Clients("https://api.github.com", "t", 20), threading.Lock()
+    now: set[int] = set()
+    most: list[int] = []
+    three = threading.Barrier(3)
+
+    def call(number: int) -> None:
+        with clients.borrow():
+            with lock:
+                now.add(number)
+                most.append(len(now))
+            three.wait(20.0)
+            with lock:
+                now.remove(number)
+
+    with ThreadPoolExecutor(9) as pool:
+        list(pool.map(call, range(9)))
+    assert max(most) == 3
+    clients.close()
+
+
 def test_together_keeps_the_order_and_raises_the_first_error() -> None:
     assert together(lambda number: number * 2, [1, 2, 3]) == [2, 4, 6]
     assert together(lambda number: number * 2, [4]) == [8]

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.core.config import Auth, ServiceConfig
 from bot.errors import AuthError, SettingsError, UpstreamError
+from bot.targets import Logins
 from bot.targets.google import Endpoints, Google, is_loopback
 from bot.targets.google_errors import read
 from bot.targets.run_services import Services
@@ -22,7 +24,7 @@ NAME = SERVICE.removeprefix("/v2/")
 
 @pytest.fixture
 def make(wire: Any, environ: Any, tmp_path: Any) -> Any:
-    def make(auth: Any = None, oidc: Any = None, timeout: float = 20.0, **over: Any) -> Any:
+    def make(auth: Any = None, oidc: Any = None, timeout: float = 20.0, logins: Any = None, **over: Any) -> Any:
         # No file of this machine's may count: the home is an empty folder.
         place = {"HOME": str(tmp_path), **environ, **over}
         return Google(
@@ -31,6 +33,7 @@ def make(wire: Any, environ: Any, tmp_path: Any) -> Any:
             auth=auth,
             environ=place,
             oidc=oidc,
+            logins=logins,
             clock=wire.clock,
             sleep=wire.sleep,
             timeout=timeout,
@@ -83,6 +86,17 @@ def test_the_runs_token_is_exchanged(make: Any, wire: Any, sts: Any, account: An
     if account:
         impersonation = wire.made("POST", ":generateAccessToken")[0]
         assert impersonation.headers["authorization"] == "Bearer federated"
+
+
+def test_targets_that_log_in_alike_do_it_once(make: Any, wire: Any, sts: Any) -> None:
+    logins = Logins()
+    same = Auth(workload_identity_provider=PROVIDER, service_account=EMAIL)
+    targets = [make(auth, lambda _: "t", logins=logins) for auth in (same, same.model_copy(), same)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda google: google.log_in(), targets))
+    assert len(wire.made("POST", "/v1/token")) == len(wire.made("POST", ":generateAccessToken")) == 1
+    make(Auth(workload_identity_provider=PROVIDER), lambda _: "t", logins=logins).log_in()  # as somebody else
+    assert len(wire.made("POST", "/v1/token")) == 2
 
 
 def test_each_call_takes_no_longer_than_is_said(make: Any, wire: Any, sts: Any, make_spec: Any) -> None:
