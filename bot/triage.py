@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
-VERBS = frozenset({"deploy", "promote", "rollback", "unlock", "preview", "status", "help"})
+VERBS = frozenset(
+    {"deploy", "promote", "rollback", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview", "status", "help"}
+)
 RESERVED = frozenset(
-    {"retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
-    | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    {"retry", "approve", "reject", "verify", "history", "diff", "changelog"}
+    | {"logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 

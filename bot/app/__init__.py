@@ -5,13 +5,13 @@ What may be decided from values is decided in :mod:`bot.core`; this package asks
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.app.answers import answer_help, answer_status, unlock
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
-from bot.app.release import ready, release
-from bot.core.commands import MAX_COMMANDS, REGISTRY
+from bot.core.commands import EVERY, MAX_COMMANDS, REGISTRY
 from bot.core.config import Config
 from bot.core.config_file import load
 from bot.core.events import Event, PullRequestEvent, PushEvent
@@ -23,6 +23,22 @@ from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
 
 __all__ = ["Context", "Request", "handle"]
+
+Handler = Callable[[Context, Config, Request], Outcome]
+
+_HANDLERS: Mapping[str, tuple[str, str]] = {
+    "deploy": ("bot.app.release", "release"),
+    "promote": ("bot.app.release", "release"),
+    "rollback": ("bot.app.release", "release"),
+    "cancel": ("bot.app.cancelling", "cancel"),
+    "lock": ("bot.app.marks", "lock"),
+    "unlock": ("bot.app.marks", "unlock"),
+    "freeze": ("bot.app.marks", "freeze"),
+    "unfreeze": ("bot.app.marks", "unfreeze"),
+    "preview": ("bot.app.previews", "preview"),
+    "status": ("bot.app.answers", "answer_status"),
+    "help": ("bot.app.answers", "answer_help"),
+}
 
 
 def handle(event: Event, context: Context) -> Outcome:
@@ -122,21 +138,13 @@ def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Out
 
 def _one(context: Context, config: Config, request: Request) -> Outcome:
     try:
-        if request.command.verb == "help":
-            return answer_help(context, config, request)
         problem = _environment_problem(config, request)
         if problem is not None:
             return context.refuse(request, (problem,))
-        if request.command.verb == "status":
-            return answer_status(context, config, request)
-        if request.command.verb == "unlock":
-            # The command job may not delete a ref: that is for the release job, as all changes are.
-            return ready(request, "") if context.settings.phase == "command" else unlock(context, request)
-        if request.command.verb == "preview":
-            from bot.app.previews import preview  # noqa: PLC0415 - most runs are about none
-
-            return preview(context, config, request)
-        return release(context, config, request)
+        module, name = _HANDLERS[request.command.verb]
+        # Each is imported where it is wanted: a run carries out one, and starts for it alone.
+        handler: Handler = getattr(importlib.import_module(module), name)
+        return handler(context, config, request)
     except SlipwayError as error:
         context.tell_problem(request, error)
         context.react("confused")
@@ -170,14 +178,26 @@ def _outsider(request: Request) -> Refusal:
 
 
 def _authorise(context: Context, config: Config, request: Request, permission: Permission) -> Refusal | None:
-    rules = roles(config, request.command.environment or None)[request.command.verb]
-    if _by_itself(request) or allowed(request.actor, permission, rules):
+    """Refuse whoever may not; with `all` he has to be allowed in every environment."""
+    if _by_itself(request):
         return None
-    teams = [team for team in teams_of(rules) if context.github.team_member(*team, request.actor)]
+    named, verb = request.command.environment, REGISTRY[request.command.verb]
+    for name in list(config.environments) if named == EVERY and verb.every else [named]:
+        rules = roles(config, name or None)
+        wanted = rules[verb.name]
+        if verb.starter:  # whose it is, is not known yet
+            wanted = (*wanted, *rules["deploy"])
+        if not _may(context, request.actor, permission, wanted):
+            return forbidden(request.actor, request.command, rules[verb.name])
+    return None
+
+
+def _may(context: Context, actor: str, permission: Permission, rules: tuple[str, ...]) -> bool:
+    if allowed(actor, permission, rules):
+        return True
+    teams = [team for team in teams_of(rules) if context.github.team_member(*team, actor)]
     named = frozenset(f"@{organization}/{team}" for organization, team in teams)
-    return (
-        None if allowed(request.actor, permission, rules, named) else forbidden(request.actor, request.command, rules)
-    )
+    return bool(named) and allowed(actor, permission, rules, named)
 
 
 def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
@@ -210,6 +230,8 @@ def _environment_problem(config: Config, request: Request) -> Refusal | None:
     name, verb = request.command.environment, request.command.verb
     known = sorted(config.environments)
     if name in config.environments or (not name and not REGISTRY[verb].needs_environment):
+        return None
+    if name == EVERY and REGISTRY[verb].every:
         return None
     if not name:
         return Refusal(

@@ -16,7 +16,7 @@ from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
 from bot.core.target import Target
 from bot.errors import ConfigError, SlipwayError
-from bot.report.answers import help_comment, status_comment, unlocked_comment
+from bot.report.answers import help_comment, status_comment
 from bot.report.words import clock, day_time
 
 
@@ -49,7 +49,7 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
-    held = context.ask(context.github.held, tuple(names))
+    held = context.held(*names)
     asked = {name: (context.deployments(name), context.gatherer.ask(_ask, context, config, name)) for name in names}
     rows = [
         _row(name, deployments.result(), held.result()[name], said.result(), config)
@@ -57,16 +57,6 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
     return _answered(context, request, Reason.STATUS_SHOWN)
-
-
-def unlock(context: Context, request: Request) -> Outcome:
-    """Lift an environment's hold."""
-    name = request.command.environment
-    hold = context.github.hold(name)
-    if hold is not None:
-        context.github.lift_hold(hold)
-    context.say(request, unlocked_comment(name, hold, marker=context.marker(request)))
-    return _answered(context, request, Reason.UNLOCKED)
 
 
 def _answered(context: Context, request: Request, reason: Reason) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bot.core.commands import Command, Misread
 from bot.core.events import CommentEvent, Event
-from bot.core.facts import CommentRef, Deployment, Lock, Permission, PullRequest
+from bot.core.facts import CommentRef, Deployment, Held, Permission, PullRequest
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
 from bot.core.ports import HISTORY, GitHub, Sources
@@ -99,8 +99,7 @@ class Context:
             if request.number:
                 self.pull_request(request.number)
             if request.command.environment and request.command.verb != "preview":  # whose record is another
-                if request.command.verb != "status":  # which asks for all of them at once
-                    self.lock(request.command.environment)
+                self.held(request.command.environment)
                 self.deployments(request.command.environment)
 
     def addressed(self, request: Request) -> Request:
@@ -125,9 +124,9 @@ class Context:
         """A pull request as it was when first asked for."""
         return self.ask(self.github.pull_request, number)
 
-    def lock(self, environment: str) -> Future[Lock | None]:
-        """Who held an environment when first asked for."""
-        return self.ask(self.github.lock, environment)
+    def held(self, *environments: str) -> Future[Mapping[str, Held]]:
+        """What was on environments when first asked for."""
+        return self.ask(self.github.held, environments)
 
     def deployments(self, environment: str) -> Future[tuple[Deployment, ...]]:
         """An environment's newest deployments."""

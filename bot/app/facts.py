@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from datetime import UTC, datetime
 
-from bot.app import promoting
+from bot.app import marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Checks, CheckState, Lock, PullRequest
@@ -67,8 +67,8 @@ def gather(
     if deploying and gates.required_checks == "branch":
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
-    held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
-    lock = context.lock(name).result()
+    held = marks.in_force(context, context.held(name).result()[name], now)
+    lock = held.lock
     alive = _lock_alive(context, lock)
     names = required.result()
     names = names if isinstance(names, tuple) else ()
@@ -85,7 +85,11 @@ def gather(
         required=names,
         lock=lock,
         lock_alive=alive,
-        hold=held.result(),
+        hold=held.hold,
+        claim=held.claim,
+        freeze=held.freeze,
+        actor=request.actor,
+        thread=request.issue,
         source=source.result(),
         promoted=promoted.result(),
         now=now,

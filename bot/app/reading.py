@@ -52,7 +52,7 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
     misread = [item for item in parsed if isinstance(item, Misread)]
     if settings.phase == "release":  # the command job has answered the rest; each environment has a job of its own
         wanted = {settings.environment, ""}
-        commands = [item for item in commands if item.environment in wanted and REGISTRY[item.verb].mutates]
+        commands = [item for item in commands if item.environment in wanted and REGISTRY[item.verb].job == "release"]
         misread = []
     origin = Request(
         command=Command(verb="help"),

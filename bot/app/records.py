@@ -80,7 +80,8 @@ def close(context: Context, deployment: Deployment, state: str, description: str
 def put_on_hold(context: Context, case: Case) -> None:
     """Put automatic releases on hold: a push would bring back what was just taken away. Raises what GitHub answers."""
     request, run = case.request, context.settings.run
-    context.final.put_hold(
+    context.final.put_mark(
+        "hold",
         LockRecord(
             environment=case.environment.name,
             run_id=run.id,
@@ -91,5 +92,5 @@ def put_on_hold(context: Context, case: Case) -> None:
             since=datetime.fromtimestamp(context.clock.now(), UTC),
             reason=request.command.flags.get("reason", ""),
             sticky=True,
-        )
+        ),
     )

@@ -9,28 +9,32 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from bot.core.words import listed, nearest
 
 MAX_COMMANDS = 5
+EVERY = "all"  # in the place of an environment: each of them
 MAX_BODY = 65_536  # GitHub's own limit on a comment; anything longer did not come from it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A flag of a command. ``value`` names its value (``TEXT``), ``""`` for a switch."""
+    """A flag of a command. ``value`` names its value (``TEXT``), ``""`` for a switch. ``required``: always there."""
 
     name: str
     summary: str
     value: str = ""
+    required: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
 
-    ``exclusive``: not beside another command that changes the same environment.
+    ``exclusive``: not beside another command that changes the same environment. ``job`` is where it is carried out when
+    the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn.
     ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``. ``actions``: one of these
     has to come first.
     """
@@ -41,6 +45,9 @@ class Verb:
     role: str
     mutates: bool
     exclusive: bool = True
+    job: Literal["command", "release"] = "command"
+    every: bool = False  # whether `all` may stand for each environment
+    starter: bool = False  # whether who started what it is about may use it, too
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
     actions: tuple[str, ...] = ()
@@ -62,6 +69,7 @@ REGISTRY: Mapping[str, Verb] = {
             usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
+            job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
             flags=(_DRY_RUN, _PLAN, _REASON),
@@ -78,6 +86,7 @@ REGISTRY: Mapping[str, Verb] = {
             usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
+            job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
             flags=(_DRY_RUN, _PLAN, _REASON),
@@ -94,6 +103,7 @@ REGISTRY: Mapping[str, Verb] = {
             usage="/rollback <environment> [--to=RELEASE] [--dry-run] [--plan=NAME] [--reason=TEXT]",
             role="write",
             mutates=True,
+            job="release",
             takes=frozenset({"environment"}),
             needs_environment=True,
             flags=(
@@ -119,16 +129,91 @@ REGISTRY: Mapping[str, Verb] = {
             ),
         ),
         Verb(
-            name="unlock",
-            summary="Lift the hold on an environment, so that pushes release it again.",
-            usage="/unlock <environment>",
+            name="cancel",
+            summary="Stop the release that runs; what served before is brought back.",
+            usage="/cancel <environment>",
+            role="admin",
+            mutates=True,
+            exclusive=False,
+            starter=True,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/cancel staging",),
+            notes=(
+                "Whoever started the release may cancel it, and admins.",
+                "The build or the job that runs is cancelled, too. Migrations that have run are not undone.",
+                "Said again while it still runs, it ends the workflow run by force: then nothing is brought back.",
+            ),
+        ),
+        Verb(
+            name="lock",
+            summary="Keep an environment for this pull request: no other may be released to it meanwhile.",
+            usage="/lock <environment>|all --reason=TEXT [--for=TIME]",
             role="write",
             mutates=True,
             exclusive=False,
+            every=True,
             takes=frozenset({"environment"}),
             needs_environment=True,
-            examples=("/unlock staging",),
-            notes=("A rollback leaves a hold behind. People may release all the same; pushes may not.",),
+            flags=(
+                replace(_REASON, summary="Why. The others will want to know.", required=True),
+                Flag(name="for", value="TIME", summary="For how long: `30m`, `4h`, `2d`. Default: four hours."),
+            ),
+            examples=('/lock staging --reason="demo at ten"', '/lock staging --for=2h --reason="load test"'),
+            notes=(
+                "It is over when its time is, when the pull request is merged or closed, or by `/unlock`.",
+                "On an issue it is yours instead of a pull request's.",
+                "A rollback is never kept out.",
+            ),
+        ),
+        Verb(
+            name="unlock",
+            summary="Give an environment free: its lock goes, and pushes release it again.",
+            usage="/unlock <environment>|all [--force]",
+            role="write",
+            mutates=True,
+            exclusive=False,
+            every=True,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            flags=(Flag(name="force", summary="Take away somebody else's lock. For admins."),),
+            examples=("/unlock staging", "/unlock all"),
+            notes=(
+                "A rollback leaves a hold behind: people may release all the same, pushes may not. This lifts it.",
+                "A lock is lifted by whoever set it, or on the pull request that it is for.",
+            ),
+        ),
+        Verb(
+            name="freeze",
+            summary="Let nothing be released to an environment; rollbacks are still possible.",
+            usage="/freeze <environment>|all --reason=TEXT [--for=TIME]",
+            role="admin",
+            mutates=True,
+            exclusive=False,
+            every=True,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            flags=(
+                replace(_REASON, summary="Why. The others will want to know.", required=True),
+                Flag(name="for", value="TIME", summary="For how long: `4h`, `2d`. Default: until `/unfreeze`."),
+            ),
+            examples=(
+                '/freeze production --reason="the database moves"',
+                "/freeze all --for=2d --reason=holidays",
+            ),
+            notes=("A release that runs already goes on; `/cancel` stops it.",),
+        ),
+        Verb(
+            name="unfreeze",
+            summary="Let an environment be released to again.",
+            usage="/unfreeze <environment>|all",
+            role="admin",
+            mutates=True,
+            exclusive=False,
+            every=True,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/unfreeze production", "/unfreeze all"),
         ),
         Verb(
             name="preview",
@@ -136,6 +221,7 @@ REGISTRY: Mapping[str, Verb] = {
             usage="/preview create|destroy|extend [environment] [@sha] [--ttl=TIME]",
             role="write",
             mutates=True,
+            job="release",
             takes=frozenset({"environment", "sha"}),
             actions=("create", "destroy", "extend"),
             flags=(Flag(name="ttl", value="TIME", summary="How long it lives from now, seven days at most."),),
@@ -171,8 +257,8 @@ REGISTRY: Mapping[str, Verb] = {
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
-    {"retry", "cancel", "approve", "reject", "verify", "history", "diff", "changelog", "lock"}
-    | {"freeze", "unfreeze", "logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    {"retry", "approve", "reject", "verify", "history", "diff", "changelog"}
+    | {"logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 
@@ -254,6 +340,10 @@ def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misre
     if verb.actions and "action" not in places:
         sentence = f"`{verb.name}` wants one of {listed(verb.actions)}."
         return Misread(text=text, sentence=sentence, suggestion=verb.usage, line=line)
+    for flag in verb.flags:
+        if flag.required and flag.name not in flags:
+            sentence = f"`{verb.name}` wants `--{flag.name}={flag.value}`."
+            return Misread(text=text, sentence=sentence, suggestion=verb.usage, line=line)
     return Command(
         verb=verb.name,
         action=places.get("action", ""),

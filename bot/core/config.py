@@ -128,7 +128,13 @@ class Permissions(Model):
     deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
     promote: Roles | None = Field(None, description="Who may `/promote`. Default: those who may deploy.")
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
+    cancel: Roles | None = Field(
+        None, description="Who may `/cancel`, beside whoever started the release. Default: `admin`."
+    )
+    lock: Roles | None = Field(None, description="Who may `/lock`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
+    freeze: Roles | None = Field(None, description="Who may `/freeze`. Default: `admin`.")
+    unfreeze: Roles | None = Field(None, description="Who may `/unfreeze`. Default: those who may freeze.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
     preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")

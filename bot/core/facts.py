@@ -119,7 +119,7 @@ class Deployment:
 class LockRecord:
     """Who holds an environment: the message of the tag object that ``refs/slipway/locks/<environment>`` points at.
 
-    That of ``refs/slipway/holds/<environment>`` says in the same form who has put automatic releases on hold, and why.
+    Those of ``refs/slipway/<kind>s/<environment>`` say in the same form who has put another mark there, and why.
     """
 
     environment: str
@@ -146,12 +146,20 @@ class Lock:
     record: LockRecord | None
 
 
+# What may be put on an environment. ``lock``: a release runs. ``hold``: no automatic releases. ``claim``: releases of
+# one pull request only (``/lock``). ``freeze``: only rollbacks. ``cancel``: the run that was asked to stop.
+MarkKind = Literal["lock", "hold", "claim", "freeze", "cancel"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """Who holds an environment, and who has put its automatic releases on hold; None: nobody."""
+    """What is on an environment, by kind; None: nothing."""
 
-    lock: Lock | None
-    hold: Lock | None
+    lock: Lock | None = None
+    hold: Lock | None = None
+    claim: Lock | None = None
+    freeze: Lock | None = None
+    cancel: Lock | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

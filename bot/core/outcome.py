@@ -51,7 +51,11 @@ class Reason(StrEnum):
     EVENT_NOT_SUPPORTED = "event_not_supported"
     HELP_SHOWN = "help_shown"
     STATUS_SHOWN = "status_shown"
+    LOCK_SET = "lock_set"
     UNLOCKED = "unlocked"
+    FROZEN_NOW = "frozen_now"
+    UNFROZEN = "unfrozen"
+    CANCEL_SENT = "cancel_sent"
     PLAN_SHOWN = "plan_shown"
     READY = "ready"
     RELEASED = "released"
@@ -87,6 +91,9 @@ class Reason(StrEnum):
     TOO_LITTLE_TRAFFIC = "too_little_traffic"
     PLAN_CHANGED = "plan_changed"
     LOCKED = "locked"
+    CLAIMED = "claimed"
+    FROZEN = "frozen"
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
     NO_PREVIEW = "no_preview"
@@ -120,7 +127,11 @@ REASONS: Mapping[Reason, str] = {
     Reason.EVENT_NOT_SUPPORTED: "The workflow ran for an event that the bot does not act on.",
     Reason.HELP_SHOWN: "`/help` was answered.",
     Reason.STATUS_SHOWN: "`/status` was answered.",
-    Reason.UNLOCKED: "The hold on the environment was lifted, or there was none.",
+    Reason.LOCK_SET: "The environment is kept for a pull request, or for somebody.",
+    Reason.UNLOCKED: "The lock and the hold on the environment were lifted, or there were none.",
+    Reason.FROZEN_NOW: "Nothing is released to the environment until it is unfrozen.",
+    Reason.UNFROZEN: "The environment may be released to again, or it was not frozen.",
+    Reason.CANCEL_SENT: "The run of a release was asked to stop.",
     Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
     Reason.READY: "Every gate was passed; the release job may go on.",
     Reason.RELEASED: "The sha serves, and every check passed.",
@@ -156,6 +167,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.TOO_LITTLE_TRAFFIC: "A stage could not be decided by its deadline at today's traffic.",
     Reason.PLAN_CHANGED: "The plan is no longer the one that `--plan` names.",
     Reason.LOCKED: "Another release holds the environment.",
+    Reason.CLAIMED: "The environment is locked for another pull request, or by somebody else.",
+    Reason.FROZEN: "The environment is frozen.",
+    Reason.NOTHING_TO_CANCEL: "No release of the environment runs.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
     Reason.NO_PREVIEW: "The environment has no previews, or the pull request has none there.",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from bot.core import marks
 from bot.core import promotion as promotions
 from bot.core.commands import REGISTRY, Command
 from bot.core.config import ROLES
@@ -31,8 +32,10 @@ class Facts:
 
     ``sha`` is the full sha that would be released. ``head_pushed_at`` is when the head was pushed, by the server's
     clock; None when there is no record of it. ``required`` are the names that must be green; ``lock_alive`` is whether
-    the lock's owner still runs. ``source`` is the record of the environment that the image is taken from (None: it
-    could not be read), ``promoted`` that image, or why it is not known (None: not asked). ``now`` is the time.
+    the lock's owner still runs. ``hold``, ``claim`` and ``freeze`` are those in force. ``actor`` is who said the
+    command, ``thread`` the pull request where he did (0: on none). ``source`` is the record of the environment that the
+    image is taken from (None: it could not be read), ``promoted`` that image, or why it is not known (None: not asked).
+    ``now`` is the time.
     """
 
     trigger: Trigger
@@ -45,9 +48,13 @@ class Facts:
     head_pushed_at: datetime | None = None
     checks: tuple[CheckState, ...] = ()
     required: tuple[str, ...] = ()
+    actor: str = ""
+    thread: int = 0
     lock: Lock | None = None
     lock_alive: bool = True
     hold: Lock | None = None
+    claim: Lock | None = None
+    freeze: Lock | None = None
     source: tuple[Entry, ...] | None = ()
     promoted: Artifact | Refusal | None = None
     now: datetime = _NEVER
@@ -282,6 +289,21 @@ def locked(environment: str, lock: Lock) -> Refusal:
     return Refusal(reason=Reason.LOCKED, sentence=sentence, next=then)
 
 
+def not_claimed(facts: Facts) -> Refusal | None:
+    """The environment is not kept for another pull request, or by somebody else. A rollback is never kept out."""
+    claim = facts.claim
+    if claim is None:
+        return None
+    if claim.record is not None and marks.belongs(claim.record, actor=facts.actor, thread=facts.thread):
+        return None
+    return marks.claimed(facts.environment.name, claim)
+
+
+def not_frozen(facts: Facts) -> Refusal | None:
+    """The environment is not frozen."""
+    return None if facts.freeze is None else marks.frozen(facts.environment.name, facts.freeze)
+
+
 def not_on_hold(facts: Facts) -> Refusal | None:
     """No automatic release while somebody has put them on hold. People may release all the same."""
     if facts.trigger != "push" or facts.hold is None:
@@ -305,11 +327,21 @@ RELEASE_GATES: tuple[Gate, ...] = (
     sha_binding,
     required_checks,
     promotion,
+    not_frozen,
+    not_claimed,
     not_on_hold,
     lock_free,
 )
 # What is promoted is what was verified elsewhere: nothing about the pull request that it is said on matters to it.
-PROMOTION_GATES: tuple[Gate, ...] = (supported, named_sha, required_checks, promotion, lock_free)
+PROMOTION_GATES: tuple[Gate, ...] = (
+    supported,
+    named_sha,
+    required_checks,
+    promotion,
+    not_frozen,
+    not_claimed,
+    lock_free,
+)
 # A rollback brings back what was verified here before: nothing about the pull request's sha matters to it.
 ROLLBACK_GATES: tuple[Gate, ...] = (lock_free,)
 

@@ -21,6 +21,7 @@ from bot.core.facts import (
     Held,
     Lock,
     LockRecord,
+    MarkKind,
     Permission,
     PullRequest,
 )
@@ -139,8 +140,12 @@ class GitHub(Protocol):
         """Return who holds an environment, None if it is free."""
         ...
 
+    def cancel_run(self, run_id: int, *, force: bool) -> bool:
+        """Ask a workflow run to stop, or end it ``force``-fully. False if it has ended. Asking twice does no harm."""
+        ...
+
     def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
-        """Return the lock and the hold of each environment."""
+        """Return what is on each environment."""
         ...
 
     def take_lock(self, record: LockRecord) -> Lock | None:
@@ -154,16 +159,12 @@ class GitHub(Protocol):
         """Delete the lock if it still is this one (compare and swap). False if it was not."""
         ...
 
-    def hold(self, environment: str) -> Lock | None:
-        """Return who has put automatic releases of an environment on hold, None if nobody has."""
+    def put_mark(self, kind: MarkKind, record: LockRecord) -> Lock | None:
+        """Put a mark on an environment; None if there is one already. A lost reply is settled as for a lock."""
         ...
 
-    def put_hold(self, record: LockRecord) -> Lock | None:
-        """Put automatic releases on hold; None if they are already. A lost reply is settled as for a lock."""
-        ...
-
-    def lift_hold(self, hold: Lock) -> bool:
-        """Lift a hold if it still is this one. False if it was not."""
+    def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
+        """Take a mark off if it still is this one. False if it was not."""
         ...
 
     def run_alive(self, run_id: int, attempt: int) -> bool:

@@ -78,14 +78,19 @@ class Environment:
         return tuple(job.key for job in jobs if job.config.when == "release")
 
 
+# Those who may deploy may undo it, and go on.
+_LIKE = {"promote": "deploy", "rollback": "deploy", "lock": "deploy", "unlock": "deploy", "unfreeze": "freeze"}
+
+
 def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str, ...]]:
     """Return who may run each verb: the environment's rule, else the general one, else the verb's own default."""
     special = config.environments[environment].permissions if environment in config.environments else None
     found: dict[str, tuple[str, ...]] = {}
     for verb in REGISTRY.values():
         rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        if verb.name in {"promote", "rollback", "unlock"}:  # those who may deploy may undo it, and go on
-            rules += [source.deploy for source in (special, config.permissions) if source is not None]
+        like = _LIKE.get(verb.name)
+        if like is not None:
+            rules += [getattr(source, like) for source in (special, config.permissions) if source is not None]
         found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
     return found
 

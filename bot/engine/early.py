@@ -33,8 +33,7 @@ def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: 
         if first is not None and first.verb == "deploy":
             pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))
     if first is not None and first.environment and first.verb != "preview":  # whose record is another
-        if first.verb != "status":  # which asks for all of them at once
-            gatherer.once(github.lock, first.environment)
+        gatherer.once(github.held, (first.environment,))
         gatherer.once(github.deployments, first.environment, HISTORY)
 
 

@@ -21,15 +21,16 @@ from bot.core.facts import (
     Held,
     Lock,
     LockRecord,
+    MarkKind,
     Permission,
     PullRequest,
 )
-from bot.errors import ForbiddenError, NotFoundError, UpstreamError
+from bot.errors import ConflictError, ForbiddenError, NotFoundError, UpstreamError
 from bot.github import archive, mapping
 from bot.github.comments import Comments
 from bot.github.deployments import Deployments
 from bot.github.failures import malformed, shaped
-from bot.github.locks import Locks, read_all
+from bot.github.locks import Locks
 from bot.github.retry import Waiting
 from bot.github.transport import PER_PAGE, Request, Transport, segment, together
 
@@ -67,10 +68,9 @@ def connect(
 class Api:
     """GitHub, for one repository. Safe to share between threads; close it, or use it as a context manager."""
 
-    def __init__(self, transport: Transport, locks: Locks | None = None, holds: Locks | None = None) -> None:
+    def __init__(self, transport: Transport, locks: Locks | None = None) -> None:
         self._transport = transport
         self._locks = locks or Locks(transport)
-        self._holds = holds or Locks(transport, "hold")
         self._deployments = Deployments(transport)
         self._comments = Comments(transport)
 
@@ -89,7 +89,7 @@ class Api:
     def uninterrupted(self) -> Api:
         """The same adapter whose waits go on when the run is being cancelled: for restoring and for telling the end."""
         transport = self._transport.uninterrupted()
-        return Api(transport, self._locks.with_transport(transport), self._holds.with_transport(transport))
+        return Api(transport, self._locks.with_transport(transport))
 
     # People
 
@@ -272,6 +272,16 @@ class Api:
             over = mapping.need(answer, "status", str) == "completed"
         return not over and bool(answer.get("run_attempt", attempt) == attempt)
 
+    def cancel_run(self, run_id: int, *, force: bool) -> bool:
+        """See the port. 1 call. GitHub answers 409 for a run that is over."""
+        path = f"/actions/runs/{run_id}/{'force-cancel' if force else 'cancel'}"
+        what = f"cancel workflow run {run_id}"
+        try:
+            self._transport.call(Request(verb="POST", path=path, what=what, needs="actions: write"))
+        except (ConflictError, NotFoundError):
+            return False
+        return True
+
     # Deployments
 
     def deployments(self, environment: str, limit: int) -> tuple[Deployment, ...]:
@@ -340,33 +350,29 @@ class Api:
 
     # Locks
 
+    def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
+        """See the port. 1 call (GraphQL) for every 25."""
+        return self._locks.read_all(environments)
+
     def lock(self, environment: str) -> Lock | None:
         """See the port. 1 call (GraphQL)."""
-        return self._locks.read(environment)
-
-    def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
-        """See the port. 1 call (GraphQL) for every 50."""
-        return read_all(self._transport, environments)
+        return self._locks.read("lock", environment)
 
     def take_lock(self, record: LockRecord) -> Lock | None:
         """See the port. 2 calls; 3 when it is held."""
-        return self._locks.take(record)
+        return self._locks.take("lock", record)
 
     def release_lock(self, lock: Lock) -> bool:
         """See the port. 1 call (GraphQL), one more when no lock was read before."""
-        return self._locks.release(lock)
+        return self._locks.release("lock", lock)
 
-    def hold(self, environment: str) -> Lock | None:
-        """See the port. 1 call (GraphQL)."""
-        return self._holds.read(environment)
+    def put_mark(self, kind: MarkKind, record: LockRecord) -> Lock | None:
+        """See the port. 2 calls; 3 when there is one."""
+        return self._locks.take(kind, record)
 
-    def put_hold(self, record: LockRecord) -> Lock | None:
-        """See the port. 2 calls; 3 when it is held."""
-        return self._holds.take(record)
-
-    def lift_hold(self, hold: Lock) -> bool:
-        """See the port. 1 call (GraphQL)."""
-        return self._holds.release(hold)
+    def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
+        """See the port. 1 call (GraphQL), one more when no mark was read before."""
+        return self._locks.release(kind, mark)
 
     # Parts
 

@@ -1,20 +1,19 @@
-"""Locks and holds: a ref that points at an annotated tag object whose message is the record of who holds it.
+"""Locks, holds, claims and freezes: a ref that points at an annotated tag whose message is the record of whose it is.
 
 Creating a ref is atomic on the server, so it is the claim. Releasing names the object that the ref must still point at
-(GraphQL ``updateRefs`` with ``beforeOid``); a REST delete could not. A lock is a running release's; a hold is
-somebody's and stays until it is lifted.
+(GraphQL ``updateRefs`` with ``beforeOid``); a REST delete could not. A lock is a running release's; the other marks are
+somebody's, and stay until they are lifted or have run out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from bot.core.facts import Held, Lock, LockRecord
+from bot.core.facts import Held, Lock, LockRecord, MarkKind
 from bot.errors import ConflictError, ForbiddenError, UpstreamError
 from bot.github import queries
 from bot.github.failures import shaped
@@ -22,15 +21,14 @@ from bot.github.mapping import moment, need, sha, text
 from bot.github.retry import Failed, repeat
 from bot.github.transport import GraphQL, Request, Transport, together
 
-Kind = Literal["lock", "hold"]
-
+KINDS: tuple[MarkKind, ...] = get_args(MarkKind)
 NEEDS = "contents: write"
 RECORD_VERSION = 1
 _GONE = "0" * 40
-_AT_ONCE = 50  # environments in one query
+_AT_ONCE = 25  # environments in one query
 
 
-def ref_name(environment: str, kind: Kind = "lock") -> str:
+def ref_name(environment: str, kind: MarkKind = "lock") -> str:
     """Full name of an environment's ref. Environment names are lower-case words, so they need no escaping."""
     return f"refs/slipway/{kind}s/{environment}"
 
@@ -65,37 +63,58 @@ def load(environment: str, message: str) -> LockRecord | None:
 
 
 class Locks:
-    """The locks, or the holds, of one repository."""
+    """The locks of one repository, and the marks of the other kinds."""
 
-    def __init__(self, transport: Transport, kind: Kind = "lock") -> None:
-        self._transport, self._kind = transport, kind
-        self._repository_id = ""  # cached: every read of a lock brings it
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._repository_id = ""  # cached: every read brings it
 
     def with_transport(self, transport: Transport) -> Locks:
         """The same through another transport."""
-        twin = Locks(transport, self._kind)
+        twin = Locks(transport)
         twin._repository_id = self._repository_id
         return twin
 
-    def read(self, environment: str) -> Lock | None:
-        """Return who holds an environment (1 call)."""
-        what = f"read the {self._kind} of {environment}"
-        variables = self._variables(environment)
-        data = self._transport.graphql(
-            GraphQL(text=queries.LOCK, variables=variables, what=what, needs="contents: read")
-        )
+    def read(self, kind: MarkKind, environment: str) -> Lock | None:
+        """Return an environment's mark of a kind (1 call)."""
+        what = f"read the {kind} of {environment}"
+        wanted = {"mark": ref_name(environment, kind)}
+        return _lock(environment, self._refs(wanted, what).get("mark"), what)
+
+    def read_all(self, environments: Sequence[str]) -> dict[str, Held]:
+        """Return all marks of each environment (1 call for every 25)."""
+        parts = [environments[start : start + _AT_ONCE] for start in range(0, len(environments), _AT_ONCE)]
+        found: dict[str, Held] = {}
+        for part in together(self._some, parts):
+            found.update(part)
+        return found
+
+    def _some(self, environments: Sequence[str]) -> dict[str, Held]:
+        what = f"read who holds {environments[0] if len(environments) == 1 else 'the environments'}"
+        wanted = {f"{kind}{number}": ref_name(name, kind) for number, name in enumerate(environments) for kind in KINDS}
+        refs = self._refs(wanted, what)
+        return {
+            name: Held(**{kind: _lock(name, refs.get(f"{kind}{number}"), what) for kind in KINDS})
+            for number, name in enumerate(environments)
+        }
+
+    def _refs(self, wanted: Mapping[str, str], what: str) -> dict[str, Any]:
+        """Return refs as GraphQL shows them, by alias; None where there is none."""
+        variables = {"owner": self._transport.owner, "name": self._transport.name, **wanted}
+        query = GraphQL(text=queries.refs(tuple(wanted)), variables=variables, what=what, needs="contents: read")
+        data = self._transport.graphql(query)
         with shaped(what):
             repository = need(data, "repository", dict)
             self._repository_id = need(repository, "id", str)
-            return _lock(environment, repository.get("ref"))
+            return dict(repository)
 
-    def take(self, record: LockRecord) -> Lock | None:
+    def take(self, kind: MarkKind, record: LockRecord) -> Lock | None:
         """Claim an environment (2 calls; 3 when it is held or a reply was lost)."""
-        what = f"{self._kind} {record.environment}"
+        what = f"{kind} {record.environment}"
         since = record.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         # A fixed tagger makes the same object of the same record: sending this twice does no harm.
         tag = {
-            "tag": f"slipway-{self._kind}-{record.environment}",
+            "tag": f"slipway-{kind}-{record.environment}",
             "message": dump(record),
             "object": record.sha,
             "type": "commit",
@@ -109,7 +128,7 @@ class Locks:
         with shaped(what):
             oid = sha(made.data, "sha")
         claim = Lock(environment=record.environment, oid=oid, record=record)
-        body = {"ref": ref_name(record.environment, self._kind), "sha": oid}
+        body = {"ref": ref_name(record.environment, kind), "sha": oid}
         request = Request(verb="POST", path="/git/refs", what=what, needs=NEEDS, body=body)
 
         def create() -> Lock:
@@ -117,7 +136,7 @@ class Locks:
             return claim
 
         def found() -> Lock | None:
-            return claim if self._held_by(claim) else None
+            return claim if self._held_by(kind, claim) else None
 
         try:
             return repeat(create, self._transport.waiting, after_loss=found)
@@ -125,14 +144,14 @@ class Locks:
             # The ref is there. It is ours when it points at our object: a proxy on the way may repeat requests too.
             return found()
 
-    def release(self, lock: Lock) -> bool:
+    def release(self, kind: MarkKind, lock: Lock) -> bool:
         """Delete the lock if it still is this one (1 call; 2 when no lock was read before, or it was not this one)."""
-        what = f"release the {self._kind} of {lock.environment}"
+        what = f"release the {kind} of {lock.environment}"
         if not self._repository_id:
-            self.read(lock.environment)
+            self.read(kind, lock.environment)
         variables = {
             "repository": self._repository_id,
-            "ref": ref_name(lock.environment, self._kind),
+            "ref": ref_name(lock.environment, kind),
             "before": lock.oid,
             "after": _GONE,
         }
@@ -153,52 +172,20 @@ class Locks:
         except ForbiddenError:
             raise
         except UpstreamError:
-            if self._held_by(lock):
+            if self._held_by(kind, lock):
                 raise
             # Refused because the ref is gone or another's. After a lost reply that was this very request's doing.
             return lost
 
-    def _held_by(self, lock: Lock) -> bool:
-        held = self.read(lock.environment)
+    def _held_by(self, kind: MarkKind, lock: Lock) -> bool:
+        held = self.read(kind, lock.environment)
         return held is not None and held.oid == lock.oid
 
-    def _variables(self, environment: str) -> dict[str, Any]:
-        return {"owner": self._transport.owner, "name": self._transport.name, "ref": ref_name(environment, self._kind)}
 
-
-def read_all(transport: Transport, environments: Sequence[str]) -> dict[str, Held]:
-    """Return the lock and the hold of each environment (1 call for every 50)."""
-    parts = [environments[start : start + _AT_ONCE] for start in range(0, len(environments), _AT_ONCE)]
-    found: dict[str, Held] = {}
-    for part in together(partial(_read_some, transport), parts):
-        found.update(part)
-    return found
-
-
-def _read_some(transport: Transport, environments: Sequence[str]) -> dict[str, Held]:
-    what = "read locks and holds"
-    wanted = {
-        f"{kind}{number}": ref_name(name, kind) for number, name in enumerate(environments) for kind in get_args(Kind)
-    }
-    data = transport.graphql(
-        GraphQL(
-            text=queries.refs(list(wanted)),
-            variables={"owner": transport.owner, "name": transport.name, **wanted},
-            what=what,
-            needs="contents: read",
-        )
-    )
-    with shaped(what):
-        refs = need(data, "repository", dict)
-        return {
-            name: Held(lock=_lock(name, refs.get(f"lock{number}")), hold=_lock(name, refs.get(f"hold{number}")))
-            for number, name in enumerate(environments)
-        }
-
-
-def _lock(environment: str, ref: Any) -> Lock | None:
-    """Read a ref as GraphQL shows it: None if there is none. Raises Misshapen."""
+def _lock(environment: str, ref: Any, what: str) -> Lock | None:
+    """Read a ref as GraphQL shows it: None if there is none."""
     if ref is None:
         return None
-    target = need(ref, "target", dict)
-    return Lock(environment=environment, oid=sha(target, "oid"), record=load(environment, text(target, "message")))
+    with shaped(what):
+        target = need(ref, "target", dict)
+        return Lock(environment=environment, oid=sha(target, "oid"), record=load(environment, text(target, "message")))

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LOCK = """
-query Lock($owner: String!, $name: String!, $ref: String!) {
-  repository(owner: $owner, name: $name) {
-    id
-    ref(qualifiedName: $ref) {
-      target { oid ... on Tag { message } }
-    }
-  }
-}
-"""
-
 
 def refs(aliases: Sequence[str]) -> str:
     """Return a query for several refs: each under its alias, its full name in the variable of that name."""
@@ -23,7 +12,7 @@ def refs(aliases: Sequence[str]) -> str:
     fields = "".join(f"    {alias}: ref(qualifiedName: ${alias}) {{ {target} }}\n" for alias in aliases)
     return (
         f"query Refs($owner: String!, $name: String!{variables}) {{\n"
-        f"  repository(owner: $owner, name: $name) {{\n{fields}  }}\n}}"
+        f"  repository(owner: $owner, name: $name) {{\n    id\n{fields}  }}\n}}"
     )
 
 

@@ -191,7 +191,7 @@ def slash_commands() -> Iterator[tuple[str, str]]:
     verbs = "|".join(REGISTRY)
     for path in PAGES:
         for code in inline_code(path):
-            if re.match(rf"/({verbs})\b", code):
+            if re.match(rf"/({verbs})\b.", code):  # a verb alone names the command
                 yield name(path), code
     for fence in fences("text", "console"):
         for line in command_lines(fence):

@@ -93,7 +93,9 @@ def test_the_two_jobs() -> None:
     workflow = load(EXAMPLES["two-jobs"])
     command, release = workflow["jobs"]["command"], workflow["jobs"]["release"]
     assert "id-token" not in command["permissions"]
-    assert {name for name, right in command["permissions"].items() if right == "write"} == {"issues", "pull-requests"}
+    assert {name for name, right in command["permissions"].items() if right == "write"} == {
+        "actions", "contents", "issues", "pull-requests",
+    }  # fmt: skip
     assert release["permissions"]["id-token"] == "write"
     assert release["needs"] == "command"
     assert release["if"] == "needs.command.outputs.decision == 'release'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from bot.core.facts import (
     Held,
     Lock,
     LockRecord,
+    MarkKind,
     Permission,
     PullRequest,
     Run,
@@ -191,7 +193,8 @@ class FakeGitHub:
         self.reactions: list[str] = []
         self.unreacted: list[int] = []
         self.locks: dict[str, Lock] = {}
-        self.holds: dict[str, Lock] = {}
+        self.marks: dict[MarkKind, dict[str, Lock]] = defaultdict(dict)
+        self.holds = self.marks["hold"]
         self.alive: set[tuple[int, int]] = set()
 
     # -- what people may --
@@ -210,6 +213,8 @@ class FakeGitHub:
 
     def pull_request(self, number: int) -> PullRequest:
         self._log("pull_request", number)
+        if number not in self.pulls:
+            raise NotFoundError("No such pull request.", service="GitHub", operation="pull_request", status=404)
         return self.pulls[number]
 
     def commit(self, ref: str) -> Commit:
@@ -329,7 +334,15 @@ class FakeGitHub:
 
     def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
         self._log("held", *environments)
-        return {name: Held(lock=self.locks.get(name), hold=self.holds.get(name)) for name in environments}
+        marks = {kind: self.marks[kind] for kind in ("hold", "claim", "freeze", "cancel")}
+        return {
+            name: Held(lock=self.locks.get(name), **{kind: there.get(name) for kind, there in marks.items()})
+            for name in environments
+        }
+
+    def cancel_run(self, run_id: int, *, force: bool) -> bool:
+        self._log("cancel_run", run_id, force)
+        return run_id in {run for run, _ in self.alive}
 
     def take_lock(self, record: LockRecord) -> Lock | None:
         self._log("take_lock", record.environment)
@@ -348,23 +361,19 @@ class FakeGitHub:
                 del self.locks[lock.environment]
             return ours
 
-    def hold(self, environment: str) -> Lock | None:
-        self._log("hold", environment)
-        return self.holds.get(environment)
-
-    def put_hold(self, record: LockRecord) -> Lock | None:
-        self._log("put_hold", record.environment)
+    def put_mark(self, kind: MarkKind, record: LockRecord) -> Lock | None:
+        self._log(f"put_{kind}", record.environment)
         with self._mutex:
-            if record.environment in self.holds:
+            if record.environment in self.marks[kind]:
                 return None
-            hold = Lock(environment=record.environment, oid=f"{next(self._ids):040x}", record=record)
-            self.holds[record.environment] = hold
-            return hold
+            mark = Lock(environment=record.environment, oid=f"{next(self._ids):040x}", record=record)
+            self.marks[kind][record.environment] = mark
+            return mark
 
-    def lift_hold(self, hold: Lock) -> bool:
-        self._log("lift_hold", hold.environment)
+    def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
+        self._log(f"lift_{kind}", mark.environment)
         with self._mutex:
-            return self.holds.pop(hold.environment, None) == hold
+            return self.marks[kind].pop(mark.environment, None) == mark
 
     def run_alive(self, run_id: int, attempt: int) -> bool:
         self._log("run_alive", run_id, attempt)

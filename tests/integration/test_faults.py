@@ -10,7 +10,7 @@ from bot.core.outcome import Decision, Reason
 from bot.errors import AuthError, ForbiddenError, NotFoundError, SlipwayError, UpstreamError
 
 SIX, SEVEN = "0000006" + "0" * 33, "0000007" + "0" * 33
-READS = ["permission", "file", "pull_request", "checks", "pushed_at", "deployments", "lock"]
+READS = ["permission", "file", "pull_request", "checks", "pushed_at", "deployments", "held"]
 BEFORE = [*READS, "take_lock", "comment", "create_deployment"]
 
 
@@ -34,7 +34,7 @@ def test_a_failure_before_the_first_mutation_changes_nothing(world: Any, name: s
     assert "in_progress" not in world.github.states()
 
 
-@pytest.mark.parametrize("name", ["file", "pull_request", "checks", "pushed_at", "deployments", "lock", "take_lock"])
+@pytest.mark.parametrize("name", ["file", "pull_request", "checks", "pushed_at", "deployments", "held", "take_lock"])
 def test_the_author_is_told_of_a_failure(world: Any, name: str) -> None:
     world.log.fail(name)
     attempt(world)

@@ -51,11 +51,10 @@ def test_people_may_release_in_spite_of_a_hold(world: Any) -> None:
     assert "staging" in world.github.holds
 
 
-def test_an_unlock_is_for_the_release_job_as_all_changes_are(world: Any) -> None:
+def test_an_unlock_waits_for_no_release_job(world: Any) -> None:
     outcome = world.say("/unlock staging", phase="command")
-    assert (outcome.decision, outcome.environments) == (Decision.RELEASE, ("staging",))
-    outcome = world.say("/unlock staging", phase="release", environment="staging")
-    assert outcome.reason is Reason.UNLOCKED
+    assert (outcome.decision, outcome.reason) == (Decision.DONE, Reason.UNLOCKED)
+    assert world.say("/unlock staging", phase="release", environment="staging").decision is Decision.IGNORED
 
 
 def test_unlock_and_deploy_go_together(world: Any) -> None:
@@ -69,8 +68,8 @@ def test_unlock_and_deploy_go_together(world: Any) -> None:
 
 def test_unlocking_what_is_not_on_hold_is_said(world: Any) -> None:
     outcome = world.say("/unlock staging")
-    assert (outcome.decision, outcome.reason) == (Decision.ANSWERED, Reason.UNLOCKED)
-    assert "was not on hold" in world.shown
+    assert (outcome.decision, outcome.reason) == (Decision.DONE, Reason.UNLOCKED)
+    assert "was neither locked nor on hold" in world.shown
 
 
 def test_a_hold_that_cannot_be_put_is_told(world: Any) -> None:

@@ -286,7 +286,7 @@ def test_what_is_none_of_our_business_is_met_with_silence(text: str) -> None:
         ("https://x/deploy staging", []),
         ("see\nhttps://x\n/deploy staging", [3]),
         # no command, but near one
-        ("/deploy staging\n/usr/bin\n/lock x\n/statu", [1, 4]),
+        ("/deploy staging\n/usr/bin\n/retry x\n/statu", [1, 4]),
         ("a" * MAX_PARAGRAPH + "\n/deploy staging", []),
         ("a" * MAX_PARAGRAPH + "\n\n/deploy staging", [3]),
         ("a\n" * MAX_LINES + "/deploy staging", [MAX_LINES + 1]),
@@ -416,11 +416,14 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
     assert verb.examples
     for example_ in verb.examples:
         assert command(example_).verb == verb.name
+    required = {flag.name: flag.value for flag in verb.flags if flag.required}
     for flag in verb.flags:
-        assert f"--{flag.name}" in verb.usage
-        said = f"/{verb.name} {''.join(verb.actions[:1])} --{flag.name}"
-        given_ = command(said + (f"={flag.value}" if flag.value else ""))
-        assert given_.flags == {flag.name: flag.value}
+        assert (f" --{flag.name}" in verb.usage) == flag.required
+        assert (f"[--{flag.name}" in verb.usage) != flag.required
+        wanted = {**required, flag.name: flag.value}
+        typed = " ".join(f"--{name}={value}" if value else f"--{name}" for name, value in wanted.items())
+        assert command(f"/{verb.name} {''.join(verb.actions[:1])} {typed}").flags == wanted
+    assert ("|all" in verb.usage) == verb.every
     assert ("<environment>" in verb.usage) == verb.needs_environment
     assert ("|".join(verb.actions) in verb.usage) or not verb.actions
     assert ("environment" in verb.usage) == ("environment" in verb.takes)

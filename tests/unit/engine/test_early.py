@@ -17,7 +17,7 @@ from bot.errors import UpstreamError
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CONFIG = ("file", "slipway.yml", "main")
 PULL = ("pull_request", 7)
-ENVIRONMENT = {("lock", "staging"), ("deployments", "staging", HISTORY)}
+ENVIRONMENT = {("held", ("staging",)), ("deployments", "staging", HISTORY)}
 
 
 class Asked:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from bot.core.facts import Lock, LockRecord
+from bot.core.facts import Held, Lock, LockRecord
 from bot.errors import ForbiddenError, UpstreamError
 from bot.github import locks
 from bot.github.api import Api
@@ -28,10 +28,10 @@ LOCK = Lock(environment="staging", oid=OID, record=RECORD)
 
 def held(oid: Any, message: Any = None) -> Any:
     target = {"oid": oid} | ({"message": message} if message is not None else {})
-    return {"repository": {"id": "R_1", "ref": {"target": target}}}
+    return {"repository": {"id": "R_1", "mark": {"target": target}}}
 
 
-FREE = {"repository": {"id": "R_1", "ref": None}}
+FREE = {"repository": {"id": "R_1", "mark": None}}
 
 
 @pytest.mark.parametrize("record", [RECORD, replace(RECORD, pull_request=None, expires=None, sticky=True, reason="")])
@@ -70,24 +70,43 @@ def test_a_message_that_is_no_record(message: Any) -> None:
 def test_a_free_environment(wire: Any, api: Api) -> None:
     wire.graphql(FREE)
     assert api.lock("staging") is None
-    assert wire.body(0)["variables"] == {"owner": "acme", "name": "shop", "ref": "refs/slipway/locks/staging"}
+    assert wire.body(0)["variables"] == {"owner": "acme", "name": "shop", "mark": "refs/slipway/locks/staging"}
 
 
-def test_locks_and_holds_of_many_environments(wire: Any, api: Api) -> None:
-    names = [f"e{number}" for number in range(60)]
+def test_what_is_on_many_environments(wire: Any, api: Api) -> None:
+    names = [f"e{number}" for number in range(30)]
     theirs = {"target": {"oid": OID, "message": locks.dump(replace(RECORD, environment="e7"))}}
-    wire.graphql({"repository": {"lock7": theirs, "hold8": {"target": {"oid": OTHER}}}})
-    wire.graphql({"repository": {}})
+
+    def answer(request: Any) -> Any:
+        asked = json.loads(request.body)["variables"]
+        first = asked["lock0"] == "refs/slipway/locks/e0"
+        marks = {"lock7": theirs, "hold8": {"target": {"oid": OTHER}}, "freeze9": None} if first else {}
+        return 200, {}, json.dumps({"data": {"repository": {"id": "R_1", **marks}}})
+
+    wire.add_callback("POST", "https://api.github.com:443/graphql", answer)
     found = api.held(names)
     assert list(found) == names
-    assert found["e7"].lock == Lock(environment="e7", oid=OID, record=replace(RECORD, environment="e7"))
-    assert found["e8"].hold == Lock(environment="e8", oid=OTHER, record=None)
-    assert found["e7"].hold is found["e9"].lock is None
-    asked = [wire.body(number) for number in range(2)]
-    assert sorted(len(body["variables"]) for body in asked) == [2 + 20, 2 + 100]
-    for body in asked:
-        assert "$lock9: String!" in body["query"]
-        assert "hold9: ref(qualifiedName: $hold9)" in body["query"]
+    assert found["e7"] == Held(lock=Lock(environment="e7", oid=OID, record=replace(RECORD, environment="e7")))
+    assert found["e8"] == Held(hold=Lock(environment="e8", oid=OTHER, record=None))
+    assert {found[name] for name in names[9:]} == {Held()}
+    bodies = [wire.body(number) for number in range(2)]
+    assert sorted(len(body["variables"]) for body in bodies) == [2 + 5 * 5, 2 + 25 * 5]
+    for body in bodies:
+        assert "$lock4: String!" in body["query"]
+        assert "cancel4: ref(qualifiedName: $cancel4)" in body["query"]
+
+
+@pytest.mark.parametrize("kind", ["hold", "claim", "freeze", "cancel"])
+def test_marks_are_refs_as_locks_are(wire: Any, api: Api, kind: Any) -> None:
+    wire.rest("POST", "/git/tags", {"sha": OID}, status=201)
+    wire.rest("POST", "/git/refs", {}, status=201)
+    wire.graphql({"repository": {"id": "R_1", "mark": None}})
+    wire.graphql({"updateRefs": {}})
+    mark = api.put_mark(kind, RECORD)
+    assert mark == LOCK
+    assert wire.body(1) == {"ref": f"refs/slipway/{kind}s/staging", "sha": OID}
+    assert api.lift_mark(kind, LOCK) is True
+    assert wire.body(3)["variables"]["ref"] == f"refs/slipway/{kind}s/staging"
 
 
 def test_a_held_environment(wire: Any, api: Api) -> None:
@@ -101,7 +120,7 @@ def test_a_lock_without_a_readable_record_is_held(wire: Any, api: Api, message: 
     assert api.lock("staging") == Lock(environment="staging", oid=OID, record=None)
 
 
-@pytest.mark.parametrize("data", [{}, {"repository": None}, held("short"), {"repository": {"id": "R", "ref": {}}}])
+@pytest.mark.parametrize("data", [{}, {"repository": None}, held("short"), {"repository": {"id": "R", "mark": {}}}])
 def test_a_lock_that_cannot_be_read_raises(wire: Any, api: Api, data: Any) -> None:
     wire.graphql(data)
     with pytest.raises(UpstreamError):

@@ -1,0 +1,116 @@
+"""``/cancel``: asks GitHub to stop the run that releases. That run brings back what served, and says so itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.app.context import Context, Request
+from bot.core.config import Config
+from bot.core.facts import Lock, LockRecord
+from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.policy import allowed, forbidden, teams_of
+from bot.core.resolve import roles
+from bot.core.words import short
+from bot.report.cancelling import cancel_comment
+
+
+def cancel(context: Context, config: Config, request: Request) -> Outcome:
+    """Stop the release that holds an environment: gently, and by force when it was asked to stop before."""
+    name = request.command.environment
+    held = context.held(name).result()[name]
+    running = held.lock.record if held.lock is not None else None
+    if held.lock is None or running is None or running.expires is not None:  # a preview's moment is over by itself
+        return context.refuse(request, (_nothing(name, held.lock),))
+    refusal = _authorised(context, config, request, running)
+    if refusal is not None:
+        return context.refuse(request, (refusal,))
+    asked_before = _note(context, request, name, running, held.cancel)
+    if not context.github.cancel_run(running.run_id, force=asked_before):
+        return context.refuse(request, (_over(name, running),))
+    context.say(
+        request,
+        cancel_comment(
+            name,
+            running,
+            run_url=_run_url(context, running),
+            forced=asked_before,
+            marker=context.marker(request, running.sha),
+        ),
+    )
+    context.react("rocket")
+    comment = context.comment_of(request)
+    return Outcome(
+        decision=Decision.DONE,
+        reason=Reason.CANCEL_SENT,
+        environment=name,
+        sha=running.sha,
+        comment_id=comment.id if comment else 0,
+    )
+
+
+def _authorised(context: Context, config: Config, request: Request, running: LockRecord) -> Refusal | None:
+    """Whoever started it may, and those who may cancel anybody's."""
+    if running.actor.lower() == request.actor.lower():
+        return None
+    rules = roles(config, request.command.environment)["cancel"]
+    permission = context.permission(request.actor).result()
+    teams = [team for team in teams_of(rules) if context.github.team_member(*team, request.actor)]
+    named = frozenset(f"@{organization}/{team}" for organization, team in teams)
+    if allowed(request.actor, permission, rules, named):
+        return None
+    refusal = forbidden(request.actor, request.command, rules)
+    return Refusal(
+        reason=refusal.reason,
+        gate=refusal.gate,
+        sentence=f"{refusal.sentence} {running.actor} started it, and may cancel it.",
+        next=refusal.next,
+    )
+
+
+def _note(context: Context, request: Request, name: str, running: LockRecord, noted: Lock | None) -> bool:
+    """Write down that a run was asked to stop. Returns whether it had been before."""
+    record = noted.record if noted is not None else None
+    if record is not None and (record.run_id, record.run_attempt) == (running.run_id, running.run_attempt):
+        return True
+    if noted is not None:  # that of a release before
+        context.github.lift_mark("cancel", noted)
+    context.github.put_mark(
+        "cancel",
+        LockRecord(
+            environment=name,
+            run_id=running.run_id,
+            run_attempt=running.run_attempt,
+            actor=request.actor,
+            pull_request=request.number or None,
+            sha=running.sha,
+            since=datetime.fromtimestamp(context.clock.now(), UTC),
+        ),
+    )
+    return False
+
+
+def _nothing(name: str, lock: Lock | None) -> Refusal:
+    if lock is not None and lock.record is None:
+        return Refusal(
+            reason=Reason.NOTHING_TO_CANCEL,
+            sentence=f"`{name}` is held, and the lock's record cannot be read: it does not say which run to stop.",
+            next=f"See who made `refs/slipway/locks/{name}`, and stop the run on its page",
+        )
+    return Refusal(
+        reason=Reason.NOTHING_TO_CANCEL,
+        sentence=f"No release of `{name}` runs.",
+        next=f"`/status {name}` shows what serves",
+    )
+
+
+def _over(name: str, running: LockRecord) -> Refusal:
+    return Refusal(
+        reason=Reason.NOTHING_TO_CANCEL,
+        sentence=f"The release of `{short(running.sha)}` to `{name}` has ended meanwhile.",
+        next=f"`/status {name}` shows what serves",
+    )
+
+
+def _run_url(context: Context, running: LockRecord) -> str:
+    settings = context.settings
+    return f"{settings.server_url}/{settings.repository}/actions/runs/{running.run_id}"
