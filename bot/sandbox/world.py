@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -199,6 +200,7 @@ class World:
                 [self.python, "-I", "-m", "bot", "act"],
                 env=environ, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
+            run.stop = partial(_stop, process)
             if started is not None:
                 threading.Thread(target=started, args=(process,), daemon=True).start()
             try:
@@ -267,6 +269,14 @@ def _until(lines: Iterable[str], delimiter: str) -> Iterable[str]:
         if line == delimiter:
             return
         yield line
+
+
+def _stop(process: subprocess.Popen[str], force: bool) -> None:
+    """Do what a runner does with its step's process when the run is cancelled, up to its end with force."""
+    if force:
+        process.kill()
+    else:
+        terminate(process)
 
 
 def terminate(process: subprocess.Popen[str]) -> None:

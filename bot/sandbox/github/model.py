@@ -5,7 +5,7 @@ Times are seconds of the server's clock; :func:`iso` writes them as GitHub does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -275,6 +275,7 @@ class Run:
     status: str = "in_progress"
     conclusion: str | None = None
     cancel_requested: bool = False
+    stop: Callable[[bool], None] | None = None  # what its runner does when it is cancelled; True: at once
     head_ref: str = ""
     base_ref: str = ""
     pull_sha: str = ""

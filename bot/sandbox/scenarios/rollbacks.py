@@ -141,7 +141,7 @@ SCENARIOS = (
         act=_unlocked,
         expectations=(
             *COMMON,
-            *ended("answered", "unlocked", run=-2),
+            *ended("done", "unlocked", run=-2),
             *ended("released", "released"),
             *serves("merge"),
             *true("on hold", holds, []),

@@ -21,7 +21,7 @@ def register(github: GitHub) -> None:
     github.operation("GET", one, get_run, "actions:read")
     github.operation("GET", f"{one}/attempts/{{attempt_number}}", get_attempt, "actions:read")
     github.operation("POST", f"{one}/cancel", cancel, "actions:write")
-    github.operation("POST", f"{one}/force-cancel", cancel, "actions:write")
+    github.operation("POST", f"{one}/force-cancel", force_cancel, "actions:write")
     github.operation("GET", f"{one}/jobs", list_jobs, "actions:read")
     github.open_operation("GET", "/_actions/token", lambda request: identity_token(github, request))
     oidc = github.oidc
@@ -63,11 +63,22 @@ def get_attempt(ctx: Context) -> Response:
 
 
 def cancel(ctx: Context) -> Response:
-    """Ask a run to stop. It ends when its steps have; here, when the scenario says so."""
+    """Ask a run to stop. It ends when its steps have."""
+    return _cancel(ctx, force=False)
+
+
+def force_cancel(ctx: Context) -> Response:
+    """End a run whatever its steps do (REST, workflow runs: force-cancel)."""
+    return _cancel(ctx, force=True)
+
+
+def _cancel(ctx: Context, *, force: bool) -> Response:
     run = _run(ctx)
     if run.status == "completed":
         raise WireError(409, "Cannot cancel a workflow run that is completed.")
     run.cancel_requested = True
+    if run.stop is not None:
+        run.stop(force)
     return answer({}, 202)
 
 
