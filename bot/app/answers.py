@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bot.app.context import Context, Request
+from bot.app.marks import in_force
 from bot.core.commands import REGISTRY
 from bot.core.config import Config
-from bot.core.facts import Deployment, Held, Lock
+from bot.core.facts import Deployment, Held, Lock, LockRecord
+from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.policy import allowed
 from bot.core.record import Entry, entries, serving_entry, serving_sha
@@ -49,10 +52,10 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
-    held = context.held(*names)
+    held, now = context.held(*names), datetime.fromtimestamp(context.clock.now(), UTC)
     asked = {name: (context.deployments(name), context.gatherer.ask(_ask, context, config, name)) for name in names}
     rows = [
-        _row(name, deployments.result(), held.result()[name], said.result(), config)
+        _row(name, deployments.result(), in_force(context, held.result()[name], now), said.result(), config)
         for name, (deployments, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
@@ -124,7 +127,7 @@ def _row(
     said: Asked | str,
     config: Config,
 ) -> EnvironmentStatus:
-    history, lock, hold = entries(deployments), held.lock, held.hold
+    history, hold = entries(deployments), held.hold
     serving = said.serving if isinstance(said, Asked) else said
     asked = isinstance(serving, Serving)
     notes = _drift(said) if isinstance(said, Asked) else (said,)
@@ -143,7 +146,7 @@ def _row(
         pull_request=(current.record.pull_request or None) if current else None,
         asked=asked,
         services=lines,
-        lock=_held(lock),
+        lock="; ".join(filter(None, (_frozen(held.freeze), _claimed(held.claim), _held(held.lock)))),
         history=tuple(entry.outcome for entry in reversed(history[:8])),
         url=url if "{" not in url else "",
         notes=notes,
@@ -178,6 +181,27 @@ def _on_hold(hold: Lock) -> str:
     return (
         f"{hold.record.actor} has put automatic releases on hold at {day_time(hold.record.since.timestamp())} UTC{why}"
     )
+
+
+def _frozen(freeze: Lock | None) -> str:
+    if freeze is None:
+        return ""
+    record = freeze.record
+    return f"frozen by {record.actor}{until(record)}{_why(record)}" if record else "frozen"
+
+
+def _claimed(claim: Lock | None) -> str:
+    if claim is None:
+        return ""
+    record = claim.record
+    if record is None:
+        return "kept, unreadable"
+    whose = f"PR {record.pull_request}" if record.pull_request else record.actor
+    return f"kept for {whose}{until(record)}{_why(record)}"
+
+
+def _why(record: LockRecord) -> str:
+    return f" ({record.reason})" if record.reason else ""
 
 
 def _held(lock: Lock | None) -> str:

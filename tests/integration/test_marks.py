@@ -273,3 +273,16 @@ def test_a_lock_that_does_not_say_which_run(running: Any) -> None:
     running.github.locks["staging"] = Lock(environment="staging", oid="f" * 40, record=None)
     assert running.say("/cancel staging", author="max").reason is Reason.NOTHING_TO_CANCEL
     assert "refs/slipway/locks/staging" in running.shown
+
+
+# -- what is seen of them ---------------------------------------------------------------------------------------------
+def test_status_shows_locks_and_freezes_in_force(shop: Any) -> None:
+    shop.say("/lock staging --reason=demo --for=1h")
+    shop.say("/freeze production --reason=fair", author="max")
+    shop.say("/status")
+    assert "🔒 kept for PR 7 until 2026-03-02 13:0" in shop.shown
+    assert "🔒 frozen by max (fair)" in shop.shown
+    shop.clock.sleep(3700)
+    shop.say("/status")
+    assert "kept for" not in shop.shown
+    assert "🔒 frozen by max (fair)" in shop.shown
