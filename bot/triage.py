@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
 VERBS = frozenset(
-    {"deploy", "promote", "rollback", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview", "status", "help"}
+    {"deploy", "promote", "rollback", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview"}
+    | {"status", "history", "diff", "changelog", "whoami", "help"}
 )
 RESERVED = frozenset(
-    {"retry", "approve", "reject", "verify", "history", "diff", "changelog"}
-    | {"logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    {"retry", "approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 

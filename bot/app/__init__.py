@@ -36,6 +36,10 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "freeze": ("bot.app.marks", "freeze"),
     "unfreeze": ("bot.app.marks", "unfreeze"),
     "preview": ("bot.app.previews", "preview"),
+    "history": ("bot.app.histories", "history"),
+    "diff": ("bot.app.histories", "diff"),
+    "changelog": ("bot.app.histories", "changelog"),
+    "whoami": ("bot.app.answers", "whoami"),
     "status": ("bot.app.answers", "answer_status"),
     "help": ("bot.app.answers", "answer_help"),
 }

@@ -13,13 +13,13 @@ from bot.core.config import Config
 from bot.core.facts import Deployment, Held, Lock, LockRecord
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
-from bot.core.policy import allowed
+from bot.core.policy import allowed, teams_of
 from bot.core.record import Entry, entries, serving_entry, serving_sha
 from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
 from bot.core.target import Target
 from bot.errors import ConfigError, SlipwayError
-from bot.report.answers import help_comment, status_comment
+from bot.report.answers import help_comment, status_comment, whoami_comment
 from bot.report.words import clock, day_time
 
 
@@ -46,7 +46,21 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
         )
     topic = request.command.topic if request.command.topic in REGISTRY else None
     context.say(request, help_comment(shown, marker=context.marker(request), verb=topic))
-    return _answered(context, request, Reason.HELP_SHOWN)
+    return answered(context, request, Reason.HELP_SHOWN)
+
+
+def whoami(context: Context, config: Config, request: Request) -> Outcome:
+    """Show the asker's role, and what he may do in each environment."""
+    permission = context.permission(request.actor).result()
+    rules = {name: roles(config, name) for name in config.environments}
+    teams = {team for each in rules.values() for wanted in each.values() for team in teams_of(wanted)}
+    member = frozenset(f"@{org}/{team}" for org, team in teams if context.github.team_member(org, team, request.actor))
+    may = {
+        verb.name: {name: allowed(request.actor, permission, rules[name][verb.name], member) for name in rules}
+        for verb in REGISTRY.values()
+    }
+    context.say(request, whoami_comment(request.actor, permission, sorted(member), may, marker=context.marker(request)))
+    return answered(context, request, Reason.RIGHTS_SHOWN)
 
 
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
@@ -59,10 +73,11 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
         for name, (deployments, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
-    return _answered(context, request, Reason.STATUS_SHOWN)
+    return answered(context, request, Reason.STATUS_SHOWN)
 
 
-def _answered(context: Context, request: Request, reason: Reason) -> Outcome:
+def answered(context: Context, request: Request, reason: Reason) -> Outcome:
+    """Return that a question was answered, and show it at the command."""
     context.react("rocket")
     comment = context.comment_of(request)
     return Outcome(

@@ -244,6 +244,46 @@ REGISTRY: Mapping[str, Verb] = {
             examples=("/status", "/status staging"),
         ),
         Verb(
+            name="history",
+            summary="Show the newest releases of an environment: how they went and how long they took.",
+            usage="/history <environment> [--limit=N]",
+            role="read",
+            mutates=False,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            flags=(Flag(name="limit", value="N", summary="How many, 30 at most. Default: ten."),),
+            examples=("/history staging", "/history production --limit=30"),
+        ),
+        Verb(
+            name="diff",
+            summary="Show the commits and migrations that a release of this pull request would bring.",
+            usage="/diff <environment> [@sha]",
+            role="read",
+            mutates=False,
+            takes=frozenset({"environment", "sha"}),
+            needs_environment=True,
+            examples=("/diff production", "/diff production @4f9a1c2"),
+            notes=("It goes by the record. What would change in the services is shown by `--dry-run`.",),
+        ),
+        Verb(
+            name="changelog",
+            summary="Show what the release that serves has brought.",
+            usage="/changelog <environment>",
+            role="read",
+            mutates=False,
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/changelog production",),
+        ),
+        Verb(
+            name="whoami",
+            summary="Show your role here, and what you may do in each environment.",
+            usage="/whoami",
+            role="read",
+            mutates=False,
+            examples=("/whoami",),
+        ),
+        Verb(
             name="help",
             summary="Show the commands that you may run here.",
             usage="/help [verb]",
@@ -257,8 +297,7 @@ REGISTRY: Mapping[str, Verb] = {
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
-    {"retry", "approve", "reject", "verify", "history", "diff", "changelog"}
-    | {"logs", "whoami", "doctor", "scale", "run", "maintenance", "backup"}
+    {"retry", "approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
     | {"release", "config"}
 )
 

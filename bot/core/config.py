@@ -137,6 +137,10 @@ class Permissions(Model):
     unfreeze: Roles | None = Field(None, description="Who may `/unfreeze`. Default: those who may freeze.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
     preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
+    history: Roles | None = Field(None, description="Who may ask `/history`. Default: `read`.")
+    diff: Roles | None = Field(None, description="Who may ask `/diff`. Default: `read`.")
+    changelog: Roles | None = Field(None, description="Who may ask `/changelog`. Default: `read`.")
+    whoami: Roles | None = Field(None, description="Who may ask `/whoami`. Default: `read`.")
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
 

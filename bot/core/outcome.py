@@ -51,6 +51,9 @@ class Reason(StrEnum):
     EVENT_NOT_SUPPORTED = "event_not_supported"
     HELP_SHOWN = "help_shown"
     STATUS_SHOWN = "status_shown"
+    HISTORY_SHOWN = "history_shown"
+    DIFF_SHOWN = "diff_shown"
+    RIGHTS_SHOWN = "rights_shown"
     LOCK_SET = "lock_set"
     UNLOCKED = "unlocked"
     FROZEN_NOW = "frozen_now"
@@ -94,6 +97,7 @@ class Reason(StrEnum):
     CLAIMED = "claimed"
     FROZEN = "frozen"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
+    NOTHING_RECORDED = "nothing_recorded"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
     NO_PREVIEW = "no_preview"
@@ -127,6 +131,9 @@ REASONS: Mapping[Reason, str] = {
     Reason.EVENT_NOT_SUPPORTED: "The workflow ran for an event that the bot does not act on.",
     Reason.HELP_SHOWN: "`/help` was answered.",
     Reason.STATUS_SHOWN: "`/status` was answered.",
+    Reason.HISTORY_SHOWN: "`/history` was answered.",
+    Reason.DIFF_SHOWN: "`/diff` or `/changelog` was answered.",
+    Reason.RIGHTS_SHOWN: "`/whoami` was answered.",
     Reason.LOCK_SET: "The environment is kept for a pull request, or for somebody.",
     Reason.UNLOCKED: "The lock and the hold on the environment were lifted, or there were none.",
     Reason.FROZEN_NOW: "Nothing is released to the environment until it is unfrozen.",
@@ -170,6 +177,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.CLAIMED: "The environment is locked for another pull request, or by somebody else.",
     Reason.FROZEN: "The environment is frozen.",
     Reason.NOTHING_TO_CANCEL: "No release of the environment runs.",
+    Reason.NOTHING_RECORDED: "No release of the environment is recorded that went well.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
     Reason.NO_PREVIEW: "The environment has no previews, or the pull request has none there.",

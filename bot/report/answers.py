@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.core.facts import Lock
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
@@ -108,6 +108,23 @@ def _health(one: EnvironmentStatus) -> str:
         bad = [f"{code(place(line.service))} {serving_now(line)}" for line in one.services if not line.healthy]
         words.append("; ".join([f"{'❌' if bad else '✅'} {well}/{len(one.services)} services", *bad]))
     return " · ".join(words)
+
+
+def whoami_comment(
+    login: str, permission: str, teams: Sequence[str], may: Mapping[str, Mapping[str, bool]], *, marker: str
+) -> str:
+    """Return somebody's role, and what he may do in each environment, by command and environment."""
+    environments = list(next(iter(may.values()), {}))
+    table = [row("Command", *[code(name) for name in environments]), "|---" + "|:-:" * len(environments) + "|"]
+    table += [row(code(verb), *["✅" if where[name] else "—" for name in environments]) for verb, where in may.items()]
+    known = f", of {listing([cell(team.removeprefix('@')) for team in teams])}" if teams else ""
+    return paragraphs(
+        [
+            f"{marker}\n### {cell(login, 60)} has the role {code(permission)} here{known}",
+            "\n".join(table),
+            "Teams count only where the configuration names them. What is started by oneself one may cancel.",
+        ]
+    )
 
 
 def help_comment(entries: Sequence[HelpEntry], *, marker: str, verb: str | None = None) -> str:

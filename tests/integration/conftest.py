@@ -175,6 +175,7 @@ class FakeGitHub:
         self._ids = itertools.count(100)
         self._mutex = threading.Lock()
         self.permissions: dict[str, Permission] = {"dana": "write", "max": "maintain", "ada": "admin", "rita": "read"}
+        self.comparison: Comparison | None = None
         self.teams: set[tuple[str, str, str]] = set()
         self.files: dict[tuple[str, str], str] = {(".github/slipway.yml", "main"): CONFIG}
         self.pulls: dict[int, PullRequest] = {}
@@ -243,6 +244,9 @@ class FakeGitHub:
         return self.pushes.get((branch, sha))
 
     def compare(self, base: str, head: str) -> Comparison:
+        if self.comparison is not None:
+            self._log("compare", base, head)
+            return self.comparison
         self._log("compare", base, head)
         return Comparison(ahead_by=2, behind_by=0, commits=(Commit(sha=head, subject="Sell more"),))
 

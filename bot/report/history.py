@@ -1,0 +1,143 @@
+"""The answers to ``/history``, ``/diff`` and ``/changelog``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core.facts import Comparison
+from bot.core.record import Entry, usual_seconds
+from bot.report.comment import paragraphs
+from bot.report.headline import difference
+from bot.report.markdown import cell, code, code_link, prose, row
+from bot.report.sections import commit_list
+from bot.report.words import count, day_time, duration, short
+
+_SIGNS = {"success": "🟩", "failure": "🟥", "error": "🟥"}
+_WEEK = 7 * 86_400.0  # seconds
+_FEWEST = 3  # a chart of fewer bars tells nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """The releases of an environment, newest first. ``now``: seconds since the epoch."""
+
+    environment: str
+    entries: Sequence[Entry]
+    shown: int
+    now: float
+    repository_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """From what serves (``before``, ``""``: nothing) to another commit."""
+
+    environment: str
+    before: str
+    sha: str
+    comparison: Comparison | None
+    migrations: Sequence[str]
+    repository_url: str
+
+
+def history_comment(past: Past, *, marker: str) -> str:
+    """Return the newest releases as a table, with how often they go well, and how long they take as a chart."""
+    heading = f"{marker}\n### Releases of **{cell(past.environment)}**"
+    shown = past.entries[: past.shown]
+    if not shown:
+        return paragraphs([heading, "There are none yet."])
+    heads = ["", "When (UTC)", "Commit", "What", "By", "Took", "Why"]
+    lines = [row(*heads), "|:-:|---|---|---|---|--:|---|", *[_line(entry, past) for entry in shown]]
+    return paragraphs([heading, "\n".join(lines), _rates(past), chart(past)])
+
+
+def _line(entry: Entry, past: Past) -> str:
+    record, made = entry.record, entry.deployment.created_at.timestamp()
+    pull = f"PR {record.pull_request}" if record.pull_request else ""
+    what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
+    source = f"from {record.promoted_from}" if record.promoted_from else ""
+    return row(
+        _SIGNS.get(entry.outcome, "⬜"),
+        day_time(made),
+        code_link(short(record.sha), f"{past.repository_url}/commit/{record.sha}"),
+        cell(" · ".join(filter(None, [what, pull, source]))),
+        cell(record.actor, 60),
+        duration(_seconds(entry)) if _seconds(entry) else "",
+        prose(record.reason, 80),
+    )
+
+
+def _seconds(entry: Entry) -> float:
+    """Return how long a release took until it was verified, 0 for one that was not."""
+    ended = entry.verified_at
+    return (ended - entry.deployment.created_at).total_seconds() if ended is not None else 0.0
+
+
+def _rates(past: Past) -> str:
+    """Return how many went well, the usual time, and how often there is one."""
+    ended = [entry for entry in past.entries if entry.finished]
+    well = sum(entry.succeeded for entry in ended)
+    usual = usual_seconds(past.entries)
+    oldest = min((entry.deployment.created_at.timestamp() for entry in past.entries), default=past.now)
+    weeks = max((past.now - oldest) / _WEEK, 1.0)
+    words = [f"{well} of {len(ended)} went well" if ended else ""]
+    words += [f"usually {duration(usual)}" if usual else "", f"{len(past.entries) / weeks:.1f} a week"]
+    return " · ".join(filter(None, words))
+
+
+def chart(past: Past) -> str:
+    """Return a bar chart of how many minutes each release took, oldest first; ``""`` with too few."""
+    taken = [(short(entry.record.sha), _seconds(entry) / 60) for entry in past.entries[: past.shown]]
+    bars = [(name, minutes) for name, minutes in reversed(taken) if minutes]
+    if len(bars) < _FEWEST:
+        return ""
+    top = max(minutes for _, minutes in bars)
+    names = ", ".join(f'"{name}"' for name, _ in bars)
+    values = ", ".join(f"{minutes:.1f}" for _, minutes in bars)
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            '    title "Minutes for each release"',
+            f"    x-axis [{names}]",
+            f'    y-axis "min" 0 --> {max(top * 1.2, 1.0):.1f}',
+            f"    bar [{values}]",
+            "```",
+        ]
+    )
+
+
+def difference_comment(found: Difference, *, marker: str, shipped: bool) -> str:
+    """Return the commits between what serves and another commit. ``shipped``: they are live already."""
+    where = f"**{cell(found.environment)}**"
+    brings = "brought" if shipped else "would bring"
+    title = f"What {code(short(found.sha))} {brings} to {where}"
+    heading = f"{marker}\n### {title}"
+    if not found.before:
+        nothing = "Nothing was there before it." if shipped else "No release is recorded: all of it would be new."
+        return paragraphs([heading, nothing])
+    if found.before == found.sha:
+        return paragraphs([heading, f"Nothing: {code(short(found.sha))} is what was released last."])
+    return paragraphs(
+        [
+            "\n".join([heading, difference(found.before, found.sha, found.comparison)]),
+            _behind(found),
+            _migrations(found.migrations),
+            commit_list(found.comparison),
+        ]
+    )
+
+
+def _behind(found: Difference) -> str:
+    behind = found.comparison.behind_by if found.comparison else 0
+    if not behind:
+        return ""
+    return f"It lacks {count(behind, 'commit')} that {code(short(found.before))} has: those would be gone."
+
+
+def _migrations(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    listed = ", ".join(map(code, names))
+    return f"**{count(len(names), 'migration')}** among them: {listed}. A way back does not undo them."
