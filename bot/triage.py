@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
 VERBS = frozenset(
-    {"deploy", "promote", "rollback", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview"}
+    {"deploy", "promote", "rollback", "retry", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview"}
     | {"status", "history", "diff", "changelog", "whoami", "help"}
 )
 RESERVED = frozenset(
-    {"retry", "approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
-    | {"release", "config"}
+    {"approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"}
 )
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it

@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from bot.app.authorisation import authorise, by_itself
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
 from bot.core.commands import EVERY, MAX_COMMANDS, REGISTRY
@@ -17,8 +18,6 @@ from bot.core.config_file import load
 from bot.core.events import Event, PullRequestEvent, PushEvent
 from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
-from bot.core.policy import allowed, forbidden, teams_of
-from bot.core.resolve import roles
 from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
 
@@ -30,6 +29,7 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "deploy": ("bot.app.release", "release"),
     "promote": ("bot.app.release", "release"),
     "rollback": ("bot.app.release", "release"),
+    "retry": ("bot.app.retrying", "retry"),
     "cancel": ("bot.app.cancelling", "cancel"),
     "lock": ("bot.app.marks", "lock"),
     "unlock": ("bot.app.marks", "unlock"),
@@ -80,16 +80,11 @@ def _permission(context: Context, event: Event, asked: Asked) -> Permission:
     An app (a merge queue) is no collaborator and has none. That it could push to a branch of this repository, past the
     branch's own rules, proves the right to write there, and no more.
     """
-    if _by_itself(asked.origin):
+    if by_itself(asked.origin):
         return "write"
     permission = context.permission(asked.origin.actor).result()
     pushed = isinstance(event, PushEvent | PullRequestEvent) and event.actor_is_bot
     return "write" if pushed and permission == "none" else permission
-
-
-def _by_itself(request: Request) -> bool:
-    """Whether this only takes away what is over: nobody has to be asked for that, and mostly nobody did."""
-    return request.trigger == "schedule" or request.command.action == "close"
 
 
 def _accept(
@@ -108,7 +103,7 @@ def _accept(
     if not requests:
         return _nothing(asked.origin)
     for request in requests:
-        refusal = _authorise(context, config, request, permission)
+        refusal = authorise(context, config, request, permission)
         if refusal is not None:
             return context.refuse(request, (refusal,), silent=permission == "read")
     crowd = _too_many(requests)
@@ -179,29 +174,6 @@ def load_config(context: Context) -> Config:
 # -- what is refused ----------------------------------------------------------------------------------------
 def _outsider(request: Request) -> Refusal:
     return Refusal(reason=Reason.FORBIDDEN, sentence=f"{request.actor} has no role on this repository.")
-
-
-def _authorise(context: Context, config: Config, request: Request, permission: Permission) -> Refusal | None:
-    """Refuse whoever may not; with `all` he has to be allowed in every environment."""
-    if _by_itself(request):
-        return None
-    named, verb = request.command.environment, REGISTRY[request.command.verb]
-    for name in list(config.environments) if named == EVERY and verb.every else [named]:
-        rules = roles(config, name or None)
-        wanted = rules[verb.name]
-        if verb.starter:  # whose it is, is not known yet
-            wanted = (*wanted, *rules["deploy"])
-        if not _may(context, request.actor, permission, wanted):
-            return forbidden(request.actor, request.command, rules[verb.name])
-    return None
-
-
-def _may(context: Context, actor: str, permission: Permission, rules: tuple[str, ...]) -> bool:
-    if allowed(actor, permission, rules):
-        return True
-    teams = [team for team in teams_of(rules) if context.github.team_member(*team, actor)]
-    named = frozenset(f"@{organization}/{team}" for organization, team in teams)
-    return bool(named) and allowed(actor, permission, rules, named)
 
 
 def _too_many(requests: tuple[Request, ...]) -> Refusal | None:

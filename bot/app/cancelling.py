@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from bot.app.authorisation import may
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
-from bot.core.policy import allowed, forbidden, teams_of
+from bot.core.policy import forbidden
 from bot.core.resolve import roles
 from bot.core.words import short
 from bot.report.cancelling import cancel_comment
@@ -53,10 +54,7 @@ def _authorised(context: Context, config: Config, request: Request, running: Loc
     if running.actor.lower() == request.actor.lower():
         return None
     rules = roles(config, request.command.environment)["cancel"]
-    permission = context.permission(request.actor).result()
-    teams = [team for team in teams_of(rules) if context.github.team_member(*team, request.actor)]
-    named = frozenset(f"@{organization}/{team}" for organization, team in teams)
-    if allowed(request.actor, permission, rules, named):
+    if may(context, request.actor, context.permission(request.actor).result(), rules):
         return None
     refusal = forbidden(request.actor, request.command, rules)
     return Refusal(

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from bot.app.authorisation import may
 from bot.app.context import Context, Request
 from bot.core import marks
 from bot.core.commands import EVERY
 from bot.core.config import Config
 from bot.core.facts import Held, Lock, LockRecord, MarkKind
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
-from bot.core.policy import allowed
 from bot.core.resolve import roles
 from bot.errors import NotFoundError
 from bot.report.marks import Change, marks_comment
@@ -171,8 +171,7 @@ def _ours(request: Request, claim: Lock) -> bool:
 
 
 def _may(context: Context, config: Config, request: Request, name: str, verb: str) -> bool:
-    permission = context.permission(request.actor).result()
-    return allowed(request.actor, permission, roles(config, name)[verb])
+    return may(context, request.actor, context.permission(request.actor).result(), roles(config, name)[verb])
 
 
 def _sha(context: Context, request: Request) -> str:

@@ -129,6 +129,21 @@ REGISTRY: Mapping[str, Verb] = {
             ),
         ),
         Verb(
+            name="retry",
+            summary="Release once more what failed last: the same commit, through every gate again.",
+            usage="/retry <environment>",
+            role="write",
+            mutates=True,
+            job="release",
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/retry staging",),
+            notes=(
+                "An image that was built is used again.",
+                "Once the branch has moved there is nothing to retry: deploy the new head.",
+            ),
+        ),
+        Verb(
             name="cancel",
             summary="Stop the release that runs; what served before is brought back.",
             usage="/cancel <environment>",
@@ -297,8 +312,7 @@ REGISTRY: Mapping[str, Verb] = {
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
-    {"retry", "approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
-    | {"release", "config"}
+    {"approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"}
 )
 
 

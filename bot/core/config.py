@@ -128,6 +128,7 @@ class Permissions(Model):
     deploy: Roles | None = Field(None, description="Who may `/deploy`. Default: `write`.")
     promote: Roles | None = Field(None, description="Who may `/promote`. Default: those who may deploy.")
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
+    retry: Roles | None = Field(None, description="Who may `/retry`. Default: those who may deploy.")
     cancel: Roles | None = Field(
         None, description="Who may `/cancel`, beside whoever started the release. Default: `admin`."
     )

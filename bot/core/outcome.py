@@ -97,6 +97,7 @@ class Reason(StrEnum):
     CLAIMED = "claimed"
     FROZEN = "frozen"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
+    NOTHING_TO_RETRY = "nothing_to_retry"
     NOTHING_RECORDED = "nothing_recorded"
     ON_HOLD = "on_hold"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
@@ -177,6 +178,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.CLAIMED: "The environment is locked for another pull request, or by somebody else.",
     Reason.FROZEN: "The environment is frozen.",
     Reason.NOTHING_TO_CANCEL: "No release of the environment runs.",
+    Reason.NOTHING_TO_RETRY: "The newest release did not fail, or it was not released from here.",
     Reason.NOTHING_RECORDED: "No release of the environment is recorded that went well.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",

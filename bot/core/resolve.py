@@ -79,7 +79,14 @@ class Environment:
 
 
 # Those who may deploy may undo it, and go on.
-_LIKE = {"promote": "deploy", "rollback": "deploy", "lock": "deploy", "unlock": "deploy", "unfreeze": "freeze"}
+_LIKE = {
+    "promote": "deploy",
+    "rollback": "deploy",
+    "retry": "deploy",
+    "lock": "deploy",
+    "unlock": "deploy",
+    "unfreeze": "freeze",
+}
 
 
 def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str, ...]]:
