@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from bot.app import marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Lock, PullRequest
+from bot.core.facts import Checks, CheckState, Lock, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts
 from bot.core.resolve import Environment, resolve, wants_pyproject
@@ -67,6 +67,8 @@ def gather(
     if deploying and gates.required_checks == "branch":
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
+    reviews = context.ask(_reviews, context, pull, sha) if deploying and gates.reviews else given(None)
+    behind = context.ask(_behind, context, pull) if deploying and gates.up_to_date else given(None)
     held = marks.in_force(context, context.held(name).result()[name], now)
     lock = held.lock
     alive = _lock_alive(context, lock)
@@ -93,8 +95,24 @@ def gather(
         source=source.result(),
         promoted=promoted.result(),
         now=now,
+        reviews=reviews.result(),
+        behind=behind.result(),
     )
     return facts, target
+
+
+def _reviews(context: Context, pull: PullRequest | None, sha: str) -> Reviews | None:
+    """Return what was said of the pull request that brings a commit, or by which it came."""
+    if pull is not None:
+        return context.github.reviews(pull.number)
+    numbers = context.ask(context.github.pull_requests_of, sha).result()
+    return context.github.reviews(numbers[0]) if numbers else None
+
+
+def _behind(context: Context, pull: PullRequest | None) -> int | None:
+    if pull is None or pull.merged:
+        return None
+    return context.github.compare(context.default_branch, pull.head_sha).behind_by
 
 
 def _all_that_matter(context: Context, sha: str, checks: Checks, names: tuple[str, ...]) -> tuple[CheckState, ...]:

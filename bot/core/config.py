@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,6 +25,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema
+
+from bot.core import windows
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", re.ASCII)
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -190,6 +193,18 @@ def _names_or_branch(value: Any) -> Any:
     return value if value == "branch" else _listed(value)
 
 
+def _window(text: str) -> str:
+    windows.read(text)
+    return text
+
+
+Windows = Annotated[
+    tuple[Annotated[str, AfterValidator(_window)], ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
 class Gates(Model):
     """What must hold before a release starts."""
 
@@ -207,6 +222,20 @@ class Gates(Model):
     )
     allow_drafts: bool = Field(default=False, description="Whether a draft pull request may be released.")
     require_sha: bool = Field(default=False, description="Whether `@sha` must be named in the command.")
+    reviews: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many people with write access, other than its author, must have approved the very head of the "
+        "pull request. One who asks for changes keeps it out. Of a commit that was pushed, the pull request counts by "
+        "which it came.",
+    )
+    up_to_date: bool = Field(
+        default=False, description="Whether a pull request must have all of the default branch in it."
+    )
+    windows: Windows = Field(
+        (), description="When it may be released to, e.g. `Mon-Fri 09:00-17:00 Europe/Berlin`. Default: always."
+    )
     preflight: tuple[str, ...] = Field((), description="Further checks of the source. *Parsed; not acted on yet.*")
     interface: dict[str, str] = Field(
         default_factory=dict, description="ASGI/WSGI expectation. *Parsed; not acted on yet.*"

@@ -73,6 +73,26 @@ class CheckState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """What somebody with write access has said last of a pull request, ``state`` in GitHub's words, on which sha."""
+
+    author: str
+    state: str
+    sha: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    """The opinions on the pull request by which a commit comes, or came. ``more``: there are too many to be here."""
+
+    pull_request: int
+    author: str
+    head_sha: str
+    opinions: tuple[Opinion, ...] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """``base...head``: how many commits ``head`` is ahead and behind, and the newest of those ahead (oldest first).
 

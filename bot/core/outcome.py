@@ -88,6 +88,10 @@ class Reason(StrEnum):
     CHECKS_FAILED = "checks_failed"
     CHECKS_PENDING = "checks_pending"
     CHECKS_MISSING = "checks_missing"
+    REVIEWS_MISSING = "reviews_missing"
+    CHANGES_REQUESTED = "changes_requested"
+    BEHIND_BASE = "behind_base"
+    OUTSIDE_WINDOW = "outside_window"
     PROMOTION_UNVERIFIED = "promotion_unverified"
     PROMOTION_SOAKING = "promotion_soaking"
     PROMOTION_UNAVAILABLE = "promotion_unavailable"
@@ -169,6 +173,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_FAILED: "A required check failed on the sha.",
     Reason.CHECKS_PENDING: "A required check is still running on the sha.",
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
+    Reason.REVIEWS_MISSING: "Too few others have approved the very head of the pull request.",
+    Reason.CHANGES_REQUESTED: "A reviewer asks for changes.",
+    Reason.BEHIND_BASE: "The pull request lacks commits of the default branch.",
+    Reason.OUTSIDE_WINDOW: "It is no time at which the environment may be released to.",
     Reason.PROMOTION_UNVERIFIED: "The commit is not verified on the environment whose image would be promoted.",
     Reason.PROMOTION_SOAKING: "The commit has not been on the environment that it is promoted from for long enough.",
     Reason.PROMOTION_UNAVAILABLE: "The image that would be promoted is not known, or it is not one image.",

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from bot.core import marks
+from bot.core import marks, windows
 from bot.core import promotion as promotions
 from bot.core.commands import REGISTRY, Command
 from bot.core.config import ROLES
-from bot.core.facts import CheckState, Lock, Permission, PullRequest
+from bot.core.facts import CheckState, Lock, Permission, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry
 from bot.core.resolve import Environment
@@ -35,7 +35,8 @@ class Facts:
     the lock's owner still runs. ``hold``, ``claim`` and ``freeze`` are those in force. ``actor`` is who said the
     command, ``thread`` the pull request where he did (0: on none). ``source`` is the record of the environment that the
     image is taken from (None: it could not be read), ``promoted`` that image, or why it is not known (None: not asked).
-    ``now`` is the time.
+    ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``behind``
+    is how many commits of the default branch it lacks (None: not asked).
     """
 
     trigger: Trigger
@@ -58,6 +59,8 @@ class Facts:
     source: tuple[Entry, ...] | None = ()
     promoted: Artifact | Refusal | None = None
     now: datetime = _NEVER
+    reviews: Reviews | None = None
+    behind: int | None = None
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -251,6 +254,66 @@ def required_checks(facts: Facts) -> Refusal | None:
     return None
 
 
+def reviewed(facts: Facts) -> Refusal | None:
+    """Enough people other than its author have approved the very head, and nobody asks for changes."""
+    wanted, found = facts.environment.gates.reviews, facts.reviews
+    if not wanted:
+        return None
+    again = f"`/{facts.command.verb} {facts.environment.name}`"
+    if found is None or found.more:
+        return Refusal(
+            reason=Reason.REVIEWS_MISSING,
+            sentence=f"Which reviews `{short(facts.sha)}` has had cannot be told: "
+            f"{'there are too many' if found else 'no pull request brought it'}.",
+            next=f"Release it from a pull request: {again}",
+        )
+    others = [one for one in found.opinions if one.author.lower() != found.author.lower()]
+    against = [one.author for one in others if one.state == "CHANGES_REQUESTED"]
+    if against:
+        return Refusal(
+            reason=Reason.CHANGES_REQUESTED,
+            sentence=f"Changes were asked for by {listed(against)}.",
+            next=f"Settle that in their review, then {again}",
+        )
+    approved = [one for one in others if one.state == "APPROVED"]
+    valid = [one for one in approved if one.sha == found.head_sha]
+    if len(valid) >= wanted:
+        return None
+    old = ", ".join(f"{one.author}'s is of `{short(one.sha)}`" for one in approved if one not in valid)
+    return Refusal(
+        reason=Reason.REVIEWS_MISSING,
+        sentence=f"`{short(found.head_sha)}` has {len(valid)} of {wanted} approvals{f' ({old})' if old else ''}.",
+        next=f"Have it approved by somebody other than {found.author}, then {again}",
+    )
+
+
+def up_to_date(facts: Facts) -> Refusal | None:
+    """Where it is asked for, a pull request has all of the default branch in it."""
+    pull = facts.pull_request
+    if not facts.environment.gates.up_to_date or pull is None or pull.merged or facts.behind == 0:
+        return None
+    main = facts.default_branch
+    lacks = f"lacks {facts.behind} commits of" if facts.behind else "cannot be compared with"
+    return Refusal(
+        reason=Reason.BEHIND_BASE,
+        sentence=f"`{short(facts.sha)}` {lacks} `{main}`.",
+        next=f"Merge `{main}` into it, wait for its checks, then `/{facts.command.verb} {facts.environment.name}`",
+    )
+
+
+def in_window(facts: Facts) -> Refusal | None:
+    """It is a time at which the environment may be released to."""
+    wanted = facts.environment.gates.windows
+    if windows.is_open(wanted, facts.now):
+        return None
+    opening = windows.next_opening(wanted, facts.now)
+    return Refusal(
+        reason=Reason.OUTSIDE_WINDOW,
+        sentence=f"`{facts.environment.name}` is released to at {listed(wanted)}, and it is {facts.now:%a %H:%M} UTC.",
+        next=f"Come back at {opening:%a %Y-%m-%d %H:%M} UTC" if opening else "Add a window that opens",
+    )
+
+
 def promotion(facts: Facts) -> Refusal | None:
     """Where an image is promoted, the sha has been verified on the environment it comes from, and has stayed there."""
     rule = facts.environment.promotion
@@ -326,7 +389,10 @@ RELEASE_GATES: tuple[Gate, ...] = (
     named_sha,
     sha_binding,
     required_checks,
+    reviewed,
+    up_to_date,
     promotion,
+    in_window,
     not_frozen,
     not_claimed,
     not_on_hold,
@@ -337,7 +403,9 @@ PROMOTION_GATES: tuple[Gate, ...] = (
     supported,
     named_sha,
     required_checks,
+    reviewed,
     promotion,
+    in_window,
     not_frozen,
     not_claimed,
     lock_free,

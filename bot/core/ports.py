@@ -24,6 +24,7 @@ from bot.core.facts import (
     MarkKind,
     Permission,
     PullRequest,
+    Reviews,
 )
 
 HISTORY = 30  # deployments of an environment that are looked at
@@ -50,6 +51,10 @@ class GitHub(Protocol):
 
     def pull_request(self, number: int) -> PullRequest:
         """Return a pull request."""
+        ...
+
+    def reviews(self, number: int) -> Reviews:
+        """Return what people with write access have said last of a pull request."""
         ...
 
     def commit(self, ref: str) -> Commit:

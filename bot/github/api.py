@@ -24,15 +24,16 @@ from bot.core.facts import (
     MarkKind,
     Permission,
     PullRequest,
+    Reviews,
 )
 from bot.errors import ConflictError, ForbiddenError, NotFoundError, UpstreamError
-from bot.github import archive, mapping
+from bot.github import archive, mapping, queries
 from bot.github.comments import Comments
 from bot.github.deployments import Deployments
 from bot.github.failures import malformed, shaped
 from bot.github.locks import Locks
 from bot.github.retry import Waiting
-from bot.github.transport import PER_PAGE, Request, Transport, segment, together
+from bot.github.transport import PER_PAGE, GraphQL, Request, Transport, segment, together
 
 ACTIVITY_PAGES = 5
 """Pages of 100 pushes of one branch that are searched for a sha."""
@@ -135,6 +136,16 @@ class Api:
         answer = self._get(f"/pulls/{number}", what, "pull-requests: read")
         with shaped(what):
             return mapping.pull_request(answer)
+
+    def reviews(self, number: int) -> Reviews:
+        """See the port. 1 call (GraphQL)."""
+        what = f"read the reviews of pull request {number}"
+        variables = {"owner": self._transport.owner, "name": self._transport.name, "number": number}
+        query = GraphQL(text=queries.REVIEWS, variables=variables, what=what, needs="pull-requests: read")
+        data = self._transport.graphql(query)
+        with shaped(what):
+            pull = mapping.need(mapping.need(data, "repository", dict), "pullRequest", dict)
+            return mapping.reviews(number, pull)
 
     def commit(self, ref: str) -> Commit:
         """See the port. 1 call, with one of the commit's files at most."""

@@ -20,8 +20,10 @@ from bot.core.facts import (
     Commit,
     Deployment,
     DeploymentStatus,
+    Opinion,
     Permission,
     PullRequest,
+    Reviews,
 )
 
 _SHA = re.compile(r"[0-9a-f]{40}")
@@ -92,6 +94,25 @@ def permission(data: Any) -> Permission:
             return cast(Permission, word)
     need(data, "permission", str)
     return "none"
+
+
+def reviews(number: int, pull: Any) -> Reviews:
+    """Map a pull request of GraphQL with its ``latestOpinionatedReviews``."""
+    found = need(pull, "latestOpinionatedReviews", dict)
+    return Reviews(
+        pull_request=number,
+        author=text(pull, "author", "login") or _GHOST,
+        head_sha=sha(pull, "headRefOid"),
+        opinions=tuple(
+            Opinion(
+                author=text(node, "author", "login") or _GHOST,
+                state=need(node, "state", str),
+                sha=text(node, "commit", "oid"),
+            )
+            for node in listed(need(found, "nodes", list))
+        ),
+        more=need(need(found, "pageInfo", dict), "hasNextPage", bool),
+    )
 
 
 def file_text(data: Any) -> str:

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+REVIEWS = """
+query Reviews($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      author { login }
+      headRefOid
+      latestOpinionatedReviews(first: 100, writersOnly: true) {
+        pageInfo { hasNextPage }
+        nodes { author { login } state commit { oid } }
+      }
+    }
+  }
+}
+"""
+
 
 def refs(aliases: Sequence[str]) -> str:
     """Return a query for several refs: each under its alias, its full name in the variable of that name."""

@@ -32,8 +32,10 @@ from bot.core.facts import (
     Lock,
     LockRecord,
     MarkKind,
+    Opinion,
     Permission,
     PullRequest,
+    Reviews,
     Run,
 )
 from bot.core.images import Provenance
@@ -175,6 +177,7 @@ class FakeGitHub:
         self._ids = itertools.count(100)
         self._mutex = threading.Lock()
         self.permissions: dict[str, Permission] = {"dana": "write", "max": "maintain", "ada": "admin", "rita": "read"}
+        self.opinions: dict[int, list[Opinion]] = defaultdict(list)
         self.comparison: Comparison | None = None
         self.teams: set[tuple[str, str, str]] = set()
         self.files: dict[tuple[str, str], str] = {(".github/slipway.yml", "main"): CONFIG}
@@ -217,6 +220,13 @@ class FakeGitHub:
         if number not in self.pulls:
             raise NotFoundError("No such pull request.", service="GitHub", operation="pull_request", status=404)
         return self.pulls[number]
+
+    def reviews(self, number: int) -> Reviews:
+        self._log("reviews", number)
+        pull = self.pulls[number]
+        return Reviews(
+            pull_request=number, author=pull.author, head_sha=pull.head_sha, opinions=tuple(self.opinions[number])
+        )
 
     def commit(self, ref: str) -> Commit:
         self._log("commit", ref)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.facts import CheckState
+from bot.core.facts import CheckState, Comparison, Opinion
 from bot.core.outcome import Decision, Reason
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
@@ -190,7 +190,7 @@ def test_a_merge_queue_is_no_admin(world: Any) -> None:
 
 
 # -- what is not for us -----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/retry staging", "`/deploy`"])
+@pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/approve staging", "`/deploy`"])
 def test_prose_is_ignored(world: Any, text: str) -> None:
     outcome = world.say(text, reaction_id=55)
     assert (outcome.decision, outcome.reason) == (Decision.IGNORED, Reason.NOT_A_COMMAND)
@@ -273,3 +273,64 @@ def test_a_default_environment_is_meant_by_deploy_alone(world: Any) -> None:
     world.github.files[PATH] += "default_environment: staging\n"
     outcome = world.say("/deploy")
     assert (outcome.reason, outcome.environment) == (Reason.RELEASED, "staging")
+
+
+# -- who has looked at it, and when it may be -------------------------------------------------------------------------
+def gated(world: Any, gates: str) -> None:
+    key = ".github/slipway.yml", "main"
+    world.github.files[key] = world.github.files[key].replace("on: push,", f"on: push, gates: {{{gates}}},")
+
+
+def test_reviews_are_asked_for_only_where_they_count(world: Any) -> None:
+    world.pull()
+    world.github.opinions[7] = [Opinion(author="lee", state="CHANGES_REQUESTED", sha=world.github.pulls[7].head_sha)]
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+    assert "reviews" not in [name for name, _ in world.log.calls]
+
+
+def test_somebody_else_must_have_approved_the_head(world: Any) -> None:
+    gated(world, "reviews: 1")
+    head = world.pull().head_sha
+    assert world.say("/deploy staging").reason is Reason.REVIEWS_MISSING
+    world.github.opinions[7] = [Opinion(author="lee", state="APPROVED", sha="e" * 40)]
+    assert world.say("/deploy staging").reason is Reason.REVIEWS_MISSING
+    world.github.opinions[7] = [Opinion(author="lee", state="APPROVED", sha=head)]
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+
+
+def test_what_was_pushed_counts_by_its_pull_request(world: Any) -> None:
+    gated(world, "reviews: 1")
+    assert world.handle(world.push()).reason is Reason.REVIEWS_MISSING
+    pull = world.pull(7, state="closed", merged=True)
+    world.github.came_by[world.push().sha] = (7,)
+    world.github.opinions[7] = [Opinion(author="lee", state="APPROVED", sha=pull.head_sha)]
+    assert world.handle(world.push()).reason is Reason.RELEASED
+
+
+def test_a_branch_that_is_behind_is_not_released(world: Any) -> None:
+    gated(world, "up_to_date: true")
+    world.pull()
+    world.github.comparison = Comparison(ahead_by=1, behind_by=3)
+    assert world.say("/deploy staging").reason is Reason.BEHIND_BASE
+    assert "lacks 3 commits of `main`" in world.shown
+    world.github.comparison = Comparison(ahead_by=1, behind_by=0)
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+
+
+def test_outside_of_its_windows_nothing_is_released(world: Any) -> None:
+    gated(world, "windows: Tue 09:00-17:00")  # it is Monday noon
+    world.pull()
+    assert world.say("/deploy staging").reason is Reason.OUTSIDE_WINDOW
+    assert "Come back at Tue 2026-03-03 09:00 UTC" in world.shown
+    world.clock.sleep(86_400)
+    world.pull()
+    assert world.say("/deploy staging").reason is Reason.RELEASED
+
+
+@pytest.mark.parametrize(
+    "gates", ["windows: always", "windows: [Mon 09:00-17:00 Mars/Base]", "reviews: -1", "reviews: 11"]
+)
+def test_gates_that_cannot_be_are_told_with_their_place(world: Any, gates: str) -> None:
+    gated(world, gates)
+    assert world.say("/deploy staging").reason is Reason.CONFIG_INVALID
+    assert "environments.staging.gates" in world.shown

@@ -300,6 +300,7 @@ def pull_request(repo: Repository, issue: model.Issue) -> Node:
         "commits": lambda _, **page: connection(
             repo.pull_commits(issue), lambda sha: _pull_commit(repo, issue, sha), page, "commits"
         ),
+        "latestOpinionatedReviews": lambda _, **asked: _opinions(repo, issue, **asked),
         "reviews": lambda _, **page: connection(pull.reviews, lambda one: _review(repo, issue, one), page, "reviews"),
     }
 
@@ -307,6 +308,17 @@ def pull_request(repo: Repository, issue: model.Issue) -> Node:
 def _pull_commit(repo: Repository, issue: model.Issue, sha: str) -> Node:
     url = f"{repo.html}/pull/{issue.number}/commits/{sha}"
     return {"id": f"PURC_{issue.id}_{sha}", "url": url, "commit": git_object(repo, repo.git.object(sha))}
+
+
+def _opinions(repo: Repository, issue: model.Issue, *, writersOnly: bool = False, **page: Any) -> Node:  # noqa: N803
+    """Return the last review of each person that is an opinion (GraphQL, PullRequest.latestOpinionatedReviews)."""
+    assert issue.pull is not None
+    latest = {
+        one.author: one for one in issue.pull.reviews if one.state in {"APPROVED", "CHANGES_REQUESTED", "DISMISSED"}
+    }
+    writers = {"write", "maintain", "admin"}
+    chosen = [one for one in latest.values() if not writersOnly or repo.role(one.author) in writers]
+    return connection(chosen, lambda one: _review(repo, issue, one), page, "latestOpinionatedReviews")
 
 
 def _review(repo: Repository, issue: model.Issue, found: model.Review) -> Node:

@@ -126,6 +126,9 @@ type PullRequest implements Node {
   state: PullRequestState!, statusCheckRollup: StatusCheckRollup, title: String!, updatedAt: DateTime!, url: URI!
   comments(after: String, before: String, first: Int, last: Int): IssueCommentConnection!
   commits(after: String, before: String, first: Int, last: Int): PullRequestCommitConnection!
+  latestOpinionatedReviews(
+    after: String, before: String, first: Int, last: Int, writersOnly: Boolean = false
+  ): PullRequestReviewConnection
   reviews(after: String, before: String, first: Int, last: Int): PullRequestReviewConnection
 }
 type Repository implements Node {

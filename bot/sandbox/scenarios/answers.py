@@ -7,6 +7,7 @@ from collections.abc import Callable
 from bot.sandbox.github import payloads
 from bot.sandbox.scenarios.expectations import COMMON, ended, ignored, nothing_changed, reacted, says, serves
 from bot.sandbox.scenarios.model import Play, Scenario
+from bot.sandbox.scenarios.rollbacks import release
 
 QUOTED = "Try\n\n```\n/deploy staging\n```\n\n> /deploy staging"
 
@@ -15,6 +16,19 @@ def _status(play: Play) -> None:
     play.release_main()
     play.pull_request("feature")
     play.say("/status", author="rowan")
+
+
+def _looking_back(body: str) -> Callable[[Play], None]:
+    """Have main and a change released, then ask."""
+
+    def act(play: Play) -> None:
+        play.release_main()
+        release(play, "feature")
+        play.pull_request("slow_pages")
+        play.begin()
+        play.say(body, author="rowan")
+
+    return act
 
 
 def _help(play: Play) -> None:
@@ -62,6 +76,54 @@ SCENARIOS = (
             *serves("main"),
             *reacted("eyes", "rocket"),
             *says("staging", "production", "legacy", lambda play: f"`{play.sha('main')}`", "2/2 services"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="history",
+        summary="`/history`: the newest releases, how they went and how long they took",
+        act=_looking_back("/history staging"),
+        expectations=(
+            *COMMON,
+            *ended("answered", "history_shown"),
+            *nothing_changed(),
+            *says(lambda play: f"`{play.sha('feature')}`", lambda play: f"`{play.sha('main')}`", "2 of 2 went well"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="diff",
+        summary="`/diff`: the commits that a release of this pull request would bring",
+        act=_looking_back("/diff staging"),
+        expectations=(
+            *COMMON,
+            *ended("answered", "diff_shown"),
+            *nothing_changed(),
+            *says(lambda play: f"What `{play.sha('slow_pages')}` would bring", "1 commit", "It lacks 1 commit"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="changelog",
+        summary="`/changelog`: what the release that serves has brought, with its migration",
+        act=_looking_back("/changelog staging"),
+        expectations=(
+            *COMMON,
+            *ended("answered", "diff_shown"),
+            *nothing_changed(),
+            *says(lambda play: f"What `{play.sha('feature')}` brought", "**1 migration** among them"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="whoami",
+        summary="`/whoami`: one's role, and what one may do where",
+        act=_looking_back("/whoami"),
+        expectations=(
+            *COMMON,
+            *ended("answered", "rights_shown"),
+            *nothing_changed(),
+            *says("rowan has the role `read` here", "| `deploy` | — | — | — |", "| `history` | ✅ | ✅ | ✅ |"),
         ),
         instant=True,
     ),

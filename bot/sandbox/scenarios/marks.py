@@ -43,6 +43,17 @@ def _frozen(play: Play) -> None:
     play.say("/rollback staging")
 
 
+def _retried(play: Play) -> None:
+    """Break the migration once; it is retried, and nothing is built for that."""
+    play.release_main()
+    play.pull_request("feature")
+    play.world.cloud.run.fail(Fault(route=r"^POST .*:run$", kind="status", status=500, times=9))
+    play.say("/deploy staging")
+    play.world.cloud.run.faults.clear()
+    play.begin()
+    play.say("/retry staging")
+
+
 def _while_it_runs(play: Play, moment: Moment, *acts: Callable[[], object]) -> None:
     """Let dana release, and others act at a moment of it. Its run is listed last."""
 
@@ -113,6 +124,20 @@ SCENARIOS = (
             *serves("main"),
             *true("marks", marks, ["freezes/staging", "holds/staging"]),
             *says("back on", comments=3),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="retry",
+        summary="`/retry` releases what failed last once more: its image is there already",
+        act=_retried,
+        expectations=(
+            *COMMON,
+            *ended("failed", "job_failed", exit_code=1, run=-2),
+            *ended("released", "released"),
+            *made(builds=0, executions=1, deployments=1),
+            *serves("feature"),
+            *says("is live on **staging**", comments=2),
         ),
         instant=True,
     ),

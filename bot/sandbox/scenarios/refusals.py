@@ -39,6 +39,29 @@ def _checks(*conclusions: str | None) -> Prepare:
     return prepare
 
 
+def _gates(text: str) -> Callable[[Play], None]:
+    """Prepare a head where the configuration asks for more than green checks."""
+
+    def prepare(play: Play) -> None:
+        play.world.configure(lambda config: config.replace("on: push", f"on: push, gates: {{{text}}}", 1))
+        play.pull_request("feature")
+
+    return prepare
+
+
+def _approved_too_early(play: Play) -> None:
+    """Have lee approve what dana then adds to."""
+    _gates("reviews: 1")(play)
+    play.repository.review(play.number, author="lee")
+    with play.world.earlier(30):
+        _push_more(play)
+
+
+def _behind(play: Play) -> None:
+    _gates("up_to_date: true")(play)
+    play.repository.commit("main", {"NOTES.md": "Meanwhile.\n"}, message="Meanwhile")
+
+
 def _push_more(play: Play) -> None:
     """Push another commit onto the branch, green like the first."""
     play.shas["newer"] = play.repository.commit("feature", {"NOTES.md": "One more thing.\n"}, message="One more thing")
@@ -149,6 +172,22 @@ SCENARIOS = (
         "head-moved-in-between", "the branch is pushed to between the gates and the first change: the record is closed",
         _push_before_the_lock, "head_moved", lambda play: f"/deploy staging @{play.sha('newer')}", recorded=1,
         more=spared("cloudbuild"),
+    ),
+    _refused(
+        "unreviewed", "production-like: nobody but the author has approved it", _gates("reviews: 1"), "reviews_missing",
+        "0 of 1 approvals",
+    ),
+    _refused(
+        "approved-before", "the approval is of an older commit: it is none of what would be released",
+        _approved_too_early, "reviews_missing", lambda play: f"lee's is of `{play.sha('feature')}`",
+    ),
+    _refused(
+        "behind-main", "the branch lacks what was merged meanwhile, and the environment wants it up to date", _behind,
+        "behind_base", "of `main`", "Merge `main`",
+    ),
+    _refused(
+        "outside-window", "it is no time for releases: the comment says when there is one",
+        _gates("windows: 'Mon 00:00-00:01 Pacific/Kiritimati'"), "outside_window", "Come back at",
     ),
     _refused("fork-refused", "the head is in a fork", _fork, "fork", "fork"),
     _refused("closed", "the pull request is closed", _closed, "pull_request_closed", "closed"),

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from bot.core.commands import Command
-from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Permission
+from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Opinion, Permission, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import RELEASE_GATES, Facts, allowed, forbidden, judge, teams_of
 from bot.core.record import Entry, Record
@@ -26,6 +26,14 @@ RECORD = LockRecord(
     environment="staging", run_id=77, run_attempt=1, actor="lee", pull_request=12, sha="c" * 40, since=COMMENTED
 )
 HELD = Lock(environment="staging", oid="o", record=RECORD)
+
+
+CLAIM = replace(HELD, record=replace(RECORD, reason="demo", expires=COMMENTED.replace(hour=12, minute=0)))
+
+
+def reviews(on: str = SHA, **states: str) -> Reviews:
+    opinions = tuple(Opinion(author=name, state=state, sha=on) for name, state in states.items())
+    return Reviews(pull_request=3, author="dana", head_sha=SHA, opinions=opinions)
 
 
 def checks(**states: Any) -> tuple[CheckState, ...]:
@@ -91,6 +99,44 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         ({"checks": (*checks(ci="pending"), *checks(ci="success"))}, [Reason.CHECKS_PENDING]),
         ({"checks": checks(ci="success", other="failure")}, []),
         ({"trigger": "push", "pull_request": None, "checks": ()}, [Reason.CHECKS_MISSING]),
+        # reviews
+        ({"gates": "{reviews: 1}"}, [Reason.REVIEWS_MISSING]),  # nothing is known of them
+        ({"gates": "{reviews: 1}", "reviews": reviews()}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "reviews": reviews(lee="APPROVED")}, []),
+        ({"gates": "{reviews: 1}", "reviews": reviews(dana="APPROVED")}, [Reason.REVIEWS_MISSING]),  # her own
+        ({"gates": "{reviews: 1}", "reviews": reviews(DANA="APPROVED")}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "reviews": reviews(lee="DISMISSED")}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "reviews": reviews(lee="APPROVED", on="d" * 40)}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "reviews": reviews(lee="APPROVED", max="CHANGES_REQUESTED")}, [Reason.CHANGES_REQUESTED]),
+        ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED")}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED", max="APPROVED")}, []),
+        ({"gates": "{reviews: 1}", "reviews": replace(reviews(lee="APPROVED"), more=True)}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "trigger": "push", "pull_request": None}, [Reason.REVIEWS_MISSING]),
+        ({"gates": "{reviews: 1}", "trigger": "push", "pull_request": None, "reviews": reviews(lee="APPROVED")}, []),
+        ({"reviews": reviews(max="CHANGES_REQUESTED")}, []),
+        # what it lacks of the default branch
+        ({"gates": "{up_to_date: true}", "behind": 0}, []),
+        ({"gates": "{up_to_date: true}", "behind": 2}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: true}"}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: true}", **MERGED}, []),
+        ({"gates": "{up_to_date: true}", "trigger": "push", "pull_request": None}, []),
+        ({"behind": 2}, []),
+        # windows; COMMENTED is a Friday
+        ({"gates": "{windows: Fri 09:00-11:00}", "now": COMMENTED}, []),
+        ({"gates": "{windows: ['Mon 09:00-11:00', 'Fri 10:00-10:01']}", "now": COMMENTED}, []),
+        ({"gates": "{windows: Fri 11:00-12:00}", "now": COMMENTED}, [Reason.OUTSIDE_WINDOW]),
+        ({"gates": "{windows: Fri 11:00-12:00}", "now": COMMENTED, "command": ROLLBACK}, []),
+        # marks
+        ({"freeze": CLAIM}, [Reason.FROZEN]),
+        ({"freeze": replace(CLAIM, record=None)}, [Reason.FROZEN]),
+        ({"claim": CLAIM, "actor": "dana", "thread": 3}, [Reason.CLAIMED]),
+        ({"claim": CLAIM, "actor": "lee", "thread": 3}, [Reason.CLAIMED]),  # his, but for another pull request
+        ({"claim": CLAIM, "actor": "dana", "thread": 12}, []),
+        ({"claim": replace(CLAIM, record=replace(RECORD, pull_request=None)), "actor": "LEE", "thread": 3}, []),
+        ({"claim": replace(CLAIM, record=replace(RECORD, pull_request=None)), "actor": "dana"}, [Reason.CLAIMED]),
+        ({"claim": replace(CLAIM, record=None), "actor": "lee", "thread": 12}, [Reason.CLAIMED]),
+        ({"claim": CLAIM, "freeze": CLAIM, "hold": CLAIM, "command": ROLLBACK}, []),
+        ({"claim": CLAIM, "trigger": "push", "pull_request": None}, [Reason.CLAIMED]),
         # locks
         ({"lock": HELD}, [Reason.LOCKED]),
         ({"lock": HELD, "lock_alive": False}, []),
@@ -130,6 +176,14 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({**MERGED, "command": NAMED}, "`4f9a1c2` is not the merge commit of this pull request, which is `bbbbbbb`", "@bbbbbbb`"),
         ({"required": ("a", "b"), "checks": checks(a="failure", b="failure")}, "on `4f9a1c2`: `a` and `b`", "`/deploy staging`"),
         ({"checks": ()}, "have not reported on `4f9a1c2`: `ci`", "gates.required_checks"),
+        ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED", on="d" * 40)}, "`4f9a1c2` has 0 of 2 approvals (lee's is of `ddddddd`).", "other than dana"),
+        ({"gates": "{reviews: 1}", "reviews": reviews(lee="CHANGES_REQUESTED")}, "Changes were asked for by `lee`", "`/deploy staging`"),
+        ({"gates": "{reviews: 1}"}, "no pull request brought it", "from a pull request"),
+        ({"gates": "{up_to_date: true}", "behind": 2}, "`4f9a1c2` lacks 2 commits of `main`", "Merge `main`"),
+        ({"gates": "{up_to_date: true}"}, "cannot be compared with `main`", "Merge `main`"),
+        ({"gates": "{windows: Mon 11:00-12:00 Europe/Berlin}", "now": COMMENTED}, "at `Mon 11:00-12:00 Europe/Berlin`, and it is Fri 10:00 UTC", "Mon 2026-01-05 10:00 UTC"),
+        ({"freeze": CLAIM}, "`staging` is frozen by lee until 2026-01-02 12:00 UTC: demo.", "`/unfreeze staging`"),
+        ({"claim": CLAIM}, "`staging` is locked for #12 by lee until 2026-01-02 12:00 UTC: demo.", "`/unlock staging --force`"),
         ({"checks": checks(ci="pending")}, "still running on `4f9a1c2`: `ci`", "Wait"),
         ({"lock": HELD}, "`staging` is held by lee for #12 since 10:00:05 UTC (run 77, `ccccccc`)", "Wait"),
         ({"lock": replace(HELD, record=replace(RECORD, pull_request=None))}, "held by lee since", "Wait"),
