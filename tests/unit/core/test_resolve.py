@@ -8,8 +8,8 @@ import pytest
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
 from bot.core.commands import REGISTRY
 from bot.core.config import SecretRef, ServiceConfig
+from bot.core.name_references import MAX_JOB, MAX_SERVICE
 from bot.core.resolve import Environment, not_yet, roles, wants_pyproject
-from bot.core.rollout_references import MAX_JOB, MAX_SERVICE
 from bot.core.spec import CloudRunSpec, HerokuSpec
 from bot.errors import ConfigError
 
@@ -217,6 +217,25 @@ def test_a_name_leaves_room_for_its_revisions(make_environment: Make, length: in
     with pytest.raises(ConfigError) as caught:
         make_environment(variables=variables, **over)
     assert caught.value.problems[0].startswith("targets.gcp.services.web.name: `xxx")
+
+
+def test_a_variable_may_give_no_name_that_cannot_be(make_environment: Make) -> None:
+    over = {"web": "{name: '${vars.NAME}'}", "production": "project: q"}
+    with pytest.raises(ConfigError) as caught:
+        make_environment(variables={"NAME": "Web_1"}, **over)
+    assert caught.value.problems[0].startswith("targets.gcp.services.web.name: `Web_1` is no name on Cloud Run")
+
+
+@pytest.mark.parametrize(("kind", "first", "second"), [("services", "web", "worker"), ("jobs", "m", "n")])
+def test_a_variable_may_give_no_two_the_same_name(make_environment: Make, kind: str, first: str, second: str) -> None:
+    names = {first: "{name: '${vars.NAME}'}", second: "{name: x}"}
+    over = names if kind == "services" else {"jobs": f"{{m: {names['m']}, n: {names['n']}}}"}
+    with pytest.raises(ConfigError) as caught:
+        make_environment(variables={"NAME": "x"}, **over, production="project: q")
+    said = (
+        f"targets.gcp.{kind}.{second}.name: `{first}` and `{second}` are both called `x`: one would replace the other"
+    )
+    assert caught.value.problems == (said,)
 
 
 def test_where_it_is(make_environment: Make) -> None:
