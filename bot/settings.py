@@ -102,6 +102,11 @@ class Settings:
         )
 
     @property
+    def started_again_by(self) -> str:
+        """Who started the run again, ``""`` for the first attempt. The event's payload stays that of the first."""
+        return self.actor if self.run.attempt > 1 else ""
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never reach output."""
         held = (self.token, self.oidc_token, self.heroku_api_key, self.sources_token)

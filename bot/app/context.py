@@ -28,6 +28,7 @@ from bot.report.limits import fit
 from bot.settings import Settings
 
 T = TypeVar("T")
+_NO_FAILURES = frozenset({Reason.ON_HOLD, Reason.SUPERSEDED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ class Context:
     def refused_exit(self) -> int:
         """A refused comment is answered and no failure; a refused push or dispatch has only its exit code to show.
 
-        (A hold is what somebody wanted: a push that meets one does not turn the branch red.)
+        (A hold is what somebody wanted, and a later release too: a push that meets one does not turn the branch red.)
         """
         return 0 if self.settings.event_name == "issue_comment" else 1
 
@@ -213,7 +214,7 @@ class Context:
             environment=command.environment,
             sha=sha,
             comment_id=comment.id if comment else 0,
-            exit_code=0 if {refusal.reason for refusal in refusals} == {Reason.ON_HOLD} else self.refused_exit,
+            exit_code=0 if {refusal.reason for refusal in refusals} <= _NO_FAILURES else self.refused_exit,
             message=" ".join(refusal.sentence for refusal in refusals),
         )
 

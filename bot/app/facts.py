@@ -11,6 +11,8 @@ from bot.core.config import Config
 from bot.core.facts import Checks, CheckState, Lock, PullRequest
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts
+from bot.core.promotion import newest
+from bot.core.record import entries
 from bot.core.resolve import Environment, resolve, wants_pyproject
 from bot.core.target import Target
 from bot.core.words import short
@@ -68,6 +70,8 @@ def gather(
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
+    newer = context.gatherer.ask(_newer, context, name, sha) if request.trigger == "push" else given("")
+    stray = _stray(context, request, sha)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
     names = required.result()
@@ -89,8 +93,36 @@ def gather(
         source=source.result(),
         promoted=promoted.result(),
         now=now,
+        stray=stray.result(),
+        newer=newer.result(),
     )
     return facts, target
+
+
+def _newer(context: Context, environment: str, sha: str) -> str:
+    """Return what was released last if it holds a pushed commit. ``""``: not so, or the branch was set back to it."""
+    last = newest(entries(context.deployments(environment).result()))
+    if last is None or last.record.sha == sha or not _holds(context, last.record.sha, sha):
+        return ""
+    return "" if context.github.commit(context.default_branch).sha == sha else last.record.sha
+
+
+def _stray(context: Context, request: Request, sha: str) -> Future[bool]:
+    """Ask whether a typed commit is on no branch that is known. The head of what the workflow runs on is on one."""
+    typed = request.trigger == "dispatch" and request.command.verb == "deploy" and bool(context.settings.pinned_sha)
+    if not typed or sha == context.settings.sha:
+        return given(value=False)
+    ref = context.settings.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    branches = tuple(dict.fromkeys(filter(None, (context.default_branch, ref))))
+    return context.gatherer.ask(lambda: not any(_holds(context, branch, sha) for branch in branches))
+
+
+def _holds(context: Context, ref: str, sha: str) -> bool:
+    """Whether a ref has a commit among its own."""
+    try:
+        return context.github.compare(sha, ref).behind_by == 0
+    except NotFoundError:  # a branch that is gone, or a commit
+        return False
 
 
 def _all_that_matter(context: Context, sha: str, checks: Checks, names: tuple[str, ...]) -> tuple[CheckState, ...]:

@@ -61,7 +61,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return resolved_at(context, config, request, other)
 
     if context.settings.phase == "command":
-        return ready(request, sha)
+        return ready(request, "" if request.command.verb == "rollback" else sha)
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)

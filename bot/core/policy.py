@@ -33,6 +33,7 @@ class Facts:
     clock; None when there is no record of it. ``required`` are the names that must be green; ``lock_alive`` is whether
     the lock's owner still runs. ``source`` is the record of the environment that the image is taken from (None: it
     could not be read), ``promoted`` that image, or why it is not known (None: not asked). ``now`` is the time.
+    ``stray``: the sha was typed and is on no branch that is known; ``newer``: what was released since, which holds it.
     """
 
     trigger: Trigger
@@ -51,6 +52,8 @@ class Facts:
     source: tuple[Entry, ...] | None = ()
     promoted: Artifact | Refusal | None = None
     now: datetime = _NEVER
+    stray: bool = False
+    newer: str = ""
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -153,6 +156,30 @@ def fork(facts: Facts) -> Refusal | None:
             next="Push the branch to this repository, or set `gates.allow_forks`.",
         )
     return None if facts.command.sha else _sha_required(facts, "The head of this pull request is in a fork")
+
+
+def own_branch(facts: Facts) -> Refusal | None:
+    """A commit that was typed in a workflow's form is on a branch: GitHub finds those of forks here as well."""
+    if not facts.stray or facts.environment.gates.allow_forks:
+        return None
+    return Refusal(
+        reason=Reason.FORK,
+        sentence=f"`{short(facts.sha)}` is neither on `{facts.default_branch}` nor on the branch that the workflow "
+        "runs on: it may be a fork's.",
+        next="Run the workflow on the branch that holds it, or comment on its pull request.",
+    )
+
+
+def newest_push(facts: Facts) -> Refusal | None:
+    """A push does not take back what was released since: a run of it that is late, or started again, is over."""
+    if not facts.newer:
+        return None
+    return Refusal(
+        reason=Reason.SUPERSEDED,
+        sentence=f"`{short(facts.newer)}` has been released to `{facts.environment.name}` since, and it holds "
+        f"`{short(facts.sha)}`.",
+        next=f"Nothing; to go back on purpose: `/rollback {facts.environment.name}`",
+    )
 
 
 def named_sha(facts: Facts) -> Refusal | None:
@@ -301,8 +328,10 @@ RELEASE_GATES: tuple[Gate, ...] = (
     pull_request_state,
     base,
     fork,
+    own_branch,
     named_sha,
     sha_binding,
+    newest_push,
     required_checks,
     promotion,
     not_on_hold,

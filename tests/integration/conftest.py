@@ -181,6 +181,7 @@ class FakeGitHub:
         self.branch_requires: tuple[str, ...] = ("ci",)
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
+        self.strangers: set[str] = set()  # commits that no other one contains
         self.heads: dict[str, str] = {}  # of other repositories
         self.kept: list[Deployment] = []
         self.transient: set[str] = set()  # environments whose deployments nothing but the bot makes inactive
@@ -237,8 +238,11 @@ class FakeGitHub:
         return self.pushes.get((branch, sha))
 
     def compare(self, base: str, head: str) -> Comparison:
+        """All commits are in one line, by their numbers, but for the strangers."""
         self._log("compare", base, head)
-        return Comparison(ahead_by=2, behind_by=0, commits=(Commit(sha=head, subject="Sell more"),))
+        at = self.commits.get(head, head)
+        apart = base[:7] > at[:7] or bool({base, at} & self.strangers)
+        return Comparison(ahead_by=2, behind_by=2 * apart, commits=(Commit(sha=head, subject="Sell more"),))
 
     def pull_requests_of(self, sha: str) -> tuple[int, ...]:
         self._log("pull_requests_of", sha)

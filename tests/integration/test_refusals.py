@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.facts import CheckState
+from bot.core.facts import CheckState, Run
 from bot.core.outcome import Decision, Reason
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
@@ -69,6 +69,21 @@ def test_required_checks(world: Any, checks: Any, reason: Reason, source: str, b
 )
 def test_what_was_typed(world: Any, text: str, reason: Reason) -> None:
     refused(world, world.say(text), reason)
+
+
+def test_a_run_that_somebody_else_starts_again_needs_his_role_too(world: Any) -> None:
+    """GitHub runs it with the first one's event: it says nothing of who wanted it this time."""
+    again = Run(id=501, attempt=2, url="https://github.test/r")
+    event = world.comment("/deploy production", author="ada")
+    refused(world, world.handle(event, run=again, actor="dana"), Reason.FORBIDDEN)
+    assert "and dana has not got it" in world.shown
+    assert world.handle(event, run=again, actor="eve").reason is Reason.FORBIDDEN  # nobody knows him
+    assert world.mutations() == []
+    assert world.handle(event, run=again, actor="Ada").reason is Reason.RELEASED
+    first = world.handle(
+        world.comment("/deploy production", author="ada"), actor="eve"
+    )  # whoever: it is the first attempt
+    assert first.reason is Reason.RELEASED
 
 
 def test_a_mistyped_environment_gets_the_nearest_name(world: Any) -> None:
