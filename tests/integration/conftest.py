@@ -465,6 +465,10 @@ class FakeRegistry:
         self.kept.append((release.key, tuple(images), newest))
 
 
+def _shares(state: ServiceState) -> dict[str, int]:
+    return {share.revision: share.percent for share in state.traffic if share.percent}
+
+
 class FakeTarget:
     """Two services, one job. What is applied happens at once and is seen at the second look.
 
@@ -569,8 +573,8 @@ class FakeTarget:
                 shifted = all(self._share(service, known) == step.percent for service in step.services)
                 return Done() if shifted else None
             case Restore():
-                now = {state.service: state.revision for state in self.live.values()}
-                back = all(now[state.service] == state.revision for state in step.to.services)
+                now = {state.service: _shares(state) for state in self.live.values()}
+                back = all(now[state.service] == _shares(state) for state in step.to.services)
                 return Done(detail="restored") if back else None
 
     def apply(self, step: Applied, known: Known) -> Running | Done:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.core.canary import Observed
 from bot.core.outcome import Decision, Reason
 from bot.core.serving import ServiceState, TrafficShare
 
@@ -214,7 +215,8 @@ def test_a_release_whose_way_back_failed_can_be_rolled_back(world: Any) -> None:
 
 
 # -- runs that ended before they did ------------------------------------------------------------------------------
-def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any) -> None:
+@pytest.mark.parametrize("who", ["the same command", "another one"])
+def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any, who: str) -> None:
     for number in (5, 6, 7):
         world.released(number)
     event = world.comment("/rollback staging", author="max")
@@ -224,7 +226,7 @@ def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any) -
     world.log.heal()
     assert world.target.serves() == {sha(6)}
     assert world.github.kept[-1].state == "in_progress"
-    outcome = world.handle(event)
+    outcome = world.handle(event if who == "the same command" else world.comment("/rollback staging", author="max"))
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
     assert world.target.serves() == {sha(6)}
 
@@ -238,6 +240,37 @@ def test_a_rollback_after_an_interrupted_release_brings_back_what_served_before_
     assert world.target.serves() == {sha(7)}
     outcome = world.say("/rollback staging", author="max")
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
+
+
+def _worse(world: Any) -> Any:
+    def measure(*_: Any) -> dict[str, Observed]:
+        shares = world.target.live["web"].traffic
+        candidate = world.target.candidate_of("web")
+        return {one.revision: Observed(requests=3000, errors=900 * (one.revision == candidate)) for one in shares}
+
+    return measure
+
+
+@pytest.mark.parametrize("flags", ["", " --dry-run"])
+def test_a_rollback_of_a_share_of_the_traffic_goes_no_further_than_what_has_the_rest(world: Any, flags: str) -> None:
+    """Its candidate has the smaller share: what has the larger one is what it was released over, not the present."""
+    path = ".github/slipway.yml", "main"
+    stages = "strategy: {type: canary, stages: [10], stage_time: 5m, deadline: 20m, metrics: [errors]}"
+    world.github.files[path] = world.github.files[path].replace("web: {public", f"web: {{{stages}, public")
+    world.target.requests = {"web": {"r": Observed(requests=360_000, errors=360)}}
+    world.released(5)
+    world.released(6)
+    world.target.broken.add("undo")
+    world.target.measure = _worse(world)
+    outcome = world.say("/deploy staging")
+    assert (outcome.reason, outcome.result["release"]["restored"]) == (Reason.CANARY_FAILED, False)
+    shares = {share.revision[9:16]: share.percent for share in world.target.live["web"].traffic}
+    assert shares == {"0000007": 10, "0000006": 90}
+    world.target.broken.clear()
+    assert "`/rollback staging`" in world.shown
+    outcome = world.say(f"/rollback staging{flags}", author="max")
+    assert outcome.sha == sha(6)
+    assert flags or world.target.serves() == {sha(6)}
 
 
 def test_a_dry_run_says_when_there_is_nothing_to_go_back_to(world: Any) -> None:
