@@ -11,13 +11,14 @@ from bot.app.answers import answer_help, answer_status, unlock
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
 from bot.app.release import ready, release
-from bot.core.commands import MAX_COMMANDS, REGISTRY
+from bot.core.commands import MAX_COMMANDS, REGISTRY, spelled
 from bot.core.config import Config
 from bot.core.config_file import load
 from bot.core.events import Event, PullRequestEvent, PushEvent
 from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import allowed, forbidden, teams_of
+from bot.core.references import is_production
 from bot.core.resolve import roles
 from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
@@ -223,20 +224,20 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
 
 def _environment_problem(config: Config, request: Request) -> Refusal | None:
     name, verb = request.command.environment, request.command.verb
-    known = sorted(config.environments)
+    known = sorted(config.environments, key=lambda key: (is_production(key, config.environments[key]), key))
     if name in config.environments or (not name and not REGISTRY[verb].needs_environment):
         return None
     if not name:
         return Refusal(
             reason=Reason.UNKNOWN_ENVIRONMENT,
             sentence=f"Which environment? T{there_is(known)[1:]}.",
-            next=f"`/{verb} {known[0]}`",
+            next=f"`{spelled(request.command, environment=known[0])}`",
         )
     guess = nearest(name, known)
     return Refusal(
         reason=Reason.UNKNOWN_ENVIRONMENT,
         sentence=f"There is no environment `{name}`; {there_is(known)}.",
-        next=f"`/{verb} {guess}`" if guess else "",
+        next=f"`{spelled(request.command, environment=guess)}`" if guess else "",
     )
 
 

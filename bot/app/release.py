@@ -23,6 +23,7 @@ from bot.core.policy import Facts, judge, locked
 from bot.core.ports import DEEP_HISTORY, HISTORY
 from bot.core.record import Entry, by_command, entries
 from bot.core.resolve import Environment
+from bot.core.rollback import verified
 from bot.core.serving import Serving
 from bot.core.target import Known, ReleaseId, Target
 from bot.core.words import short
@@ -331,7 +332,14 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
-    report = reporter.end(ended, serving, case.environment, behind_by=behind.result(), provenance=attested.result())
+    report = reporter.end(
+        ended,
+        serving,
+        case.environment,
+        behind_by=behind.result(),
+        way_back=verified(case.history, case.before) is not None,
+        provenance=attested.result(),
+    )
     kept = images.keep(context, case, ended)
     held = report.state == "released" and report.verb == "rollback"
     hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)

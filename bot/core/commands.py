@@ -208,6 +208,21 @@ class Misread:
     line: int = 1
 
 
+def spelled(command: Command, *, environment: str = "", sha: str | None = None) -> str:
+    """Return a command as somebody would type it, for another environment or sha (``""``: without one).
+
+    The reason is left out: whoever says it again has one of his own.
+    """
+    sha = command.sha if sha is None else sha
+    words = [f"/{command.verb}", command.action, environment or command.environment, f"@{sha}" if sha else ""]
+    flags = [
+        f"--{name}={shlex.quote(value)}" if value else f"--{name}"
+        for name, value in command.flags.items()
+        if name != _REASON.name
+    ]
+    return " ".join([word for word in words if word] + flags)
+
+
 def parse_comment(body: str) -> tuple[Command | Misread, ...]:
     """Return what a comment asks for, in order; empty when it asks for nothing. Never raises."""
     found = []

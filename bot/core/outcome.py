@@ -143,7 +143,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.PULL_REQUEST_DRAFT: "The pull request is a draft.",
     Reason.PULL_REQUEST_CONFLICTS: "The pull request conflicts with its base branch.",
     Reason.WRONG_BASE: "The pull request does not go into the default branch.",
-    Reason.FORK: "The head of the pull request is in a fork, or a typed sha on no branch here, and that is not allowed.",
+    Reason.FORK: "The head is in a fork, or a sha that was typed is on no branch here, and that is not allowed.",
     Reason.SHA_REQUIRED: "The command must name the sha it means.",
     Reason.SHA_UNKNOWN: "The named sha is not in the repository.",
     Reason.HEAD_MOVED: "The branch moved after the command was written, or the named sha is not its head.",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.core import promotion as promotions
-from bot.core.commands import REGISTRY, Command
+from bot.core.commands import REGISTRY, Command, spelled
 from bot.core.config import ROLES
 from bot.core.facts import CheckState, Lock, Permission, PullRequest
 from bot.core.outcome import Reason, Refusal
@@ -193,7 +193,7 @@ def _sha_required(facts: Facts, why: str) -> Refusal:
     return Refusal(
         reason=Reason.SHA_REQUIRED,
         sentence=f"{why}: the command must say which commit it means.",
-        next=f"`/{facts.command.verb} {facts.environment.name} @{short(facts.sha)}`",
+        next=f"`{spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))}`",
     )
 
 
@@ -212,7 +212,8 @@ def sha_binding(facts: Facts) -> Refusal | None:
     if pull.merged or pull.from_fork:  # the merge commit does not move; a fork has its own gate
         return None
     head = short(facts.sha)
-    again = f"Look at `{head}`; if that is what you mean: `/deploy {facts.environment.name} @{head}`"
+    meant = spelled(facts.command, environment=facts.environment.name, sha=head)
+    again = f"Look at `{head}`; if that is what you mean: `{meant}`"
     if facts.head_pushed_at is None or facts.commented_at is None:
         return Refusal(
             reason=Reason.PUSH_UNKNOWN,
@@ -234,10 +235,11 @@ def _named_is_head(facts: Facts, pull: PullRequest) -> Refusal | None:
     if current.startswith(facts.command.sha):
         return None
     what = "merge commit" if pull.merged else "head"
+    meant = spelled(facts.command, environment=facts.environment.name, sha=short(current))
     return Refusal(
         reason=Reason.HEAD_MOVED,
         sentence=f"`{short(facts.command.sha)}` is not the {what} of this pull request, which is `{short(current)}`.",
-        next=f"Look at it; if that is what you mean: `/deploy {facts.environment.name} @{short(current)}`",
+        next=f"Look at it; if that is what you mean: `{meant}`",
     )
 
 
@@ -246,7 +248,7 @@ def required_checks(facts: Facts) -> Refusal | None:
     by_name: dict[str, list[CheckState]] = {}
     for check in facts.checks:
         by_name.setdefault(check.name, []).append(check)
-    again = f"`/{facts.command.verb} {facts.environment.name}`"
+    again = f"`{spelled(facts.command, environment=facts.environment.name)}`"
     red = [name for name in facts.required if any(check.state == "failure" for check in by_name.get(name, []))]
     if red:
         return Refusal(
@@ -276,10 +278,11 @@ def promotion(facts: Facts) -> Refusal | None:
     rule = facts.environment.promotion
     if rule is None:
         return None
-    again = f"/{facts.command.verb} {facts.environment.name}"
+    again = spelled(facts.command, environment=facts.environment.name)
     refusal = promotions.judge(rule, facts.source, facts.sha, again=again, now=facts.now)
     if refusal is None and facts.command.verb == "promote" and facts.trigger == "comment" and not facts.command.sha:
-        refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, again=again)
+        named = spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))
+        refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, named=named)
     if refusal is None and isinstance(facts.promoted, Refusal):
         refusal = facts.promoted
     return refusal

@@ -86,9 +86,27 @@ def test_a_run_that_somebody_else_starts_again_needs_his_role_too(world: Any) ->
     assert first.reason is Reason.RELEASED
 
 
-def test_a_mistyped_environment_gets_the_nearest_name(world: Any) -> None:
-    world.say("/deploy stagign")
-    assert "`/deploy staging`" in world.shown
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/deploy stagign", "/deploy staging"),
+        ("/deploy stagign @0000007", "/deploy staging @0000007"),
+        ("/preview create stagign --ttl=2d", "/preview create staging --ttl=2d"),
+        ("/rollback stagign --to=12", "/rollback staging --to=12"),
+        ("/rollback --to=12", "/rollback staging --to=12"),  # production comes first in the alphabet
+    ],
+)
+def test_a_mistyped_environment_gets_the_nearest_name_and_keeps_the_rest(world: Any, typed: str, meant: str) -> None:
+    world.say(typed, author="ada")
+    assert f"**Next:** `{meant}`" in world.shown
+
+
+@pytest.mark.parametrize("state", ["pending", "failure"])
+def test_a_command_that_names_its_sha_is_to_be_said_again_with_it(world: Any, state: Any) -> None:
+    gates(world, "{required_checks: [ci], require_sha: true}")
+    world.github.check_states[SEVEN] = (CheckState(name="ci", state=state),)
+    world.say("/deploy staging @0000007")
+    assert "then `/deploy staging @0000007`" in world.shown
 
 
 def test_a_head_that_was_pushed_after_the_comment(world: Any) -> None:
