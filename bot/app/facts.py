@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.app import promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Lock, PullRequest
+from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest
 from bot.core.outcome import Reason, Refusal
-from bot.core.policy import Facts
+from bot.core.policy import Facts, judge
+from bot.core.ports import HISTORY
 from bot.core.promotion import newest
 from bot.core.record import entries
 from bot.core.resolve import Environment, resolve, wants_pyproject
@@ -70,7 +72,9 @@ def gather(
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
-    newer = context.gatherer.ask(_newer, context, name, sha) if request.trigger == "push" else given("")
+    newer = given("")
+    if request.trigger == "push":
+        newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
     stray = _stray(context, request, sha)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
@@ -99,9 +103,25 @@ def gather(
     return facts, target
 
 
-def _newer(context: Context, environment: str, sha: str) -> str:
+def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
+    """Ask once more, while the environment is ours, for what somebody may have changed while we waited for it.
+
+    A rollback may have put it on hold, or a later push been released; and the environment that the image is taken from
+    may have been rolled back. Nothing is asked where none of it matters.
+    """
+    github, name, rule = context.github, facts.environment.name, facts.environment.promotion
+    promoted = rule is not None and facts.command.verb != "rollback"
+    if promoted and rule is not None:
+        facts = replace(facts, source=promoting.record_of(context, rule.environment))
+    if facts.trigger == "push":
+        newer = _newer(context, github.deployments(name, HISTORY), facts.sha)
+        facts = replace(facts, hold=github.hold(name), newer=newer)
+    return judge(facts) if promoted or facts.trigger == "push" else ()
+
+
+def _newer(context: Context, deployments: tuple[Deployment, ...], sha: str) -> str:
     """Return what was released last if it holds a pushed commit. ``""``: not so, or the branch was set back to it."""
-    last = newest(entries(context.deployments(environment).result()))
+    last = newest(entries(deployments))
     if last is None or last.record.sha == sha or not _holds(context, last.record.sha, sha):
         return ""
     return "" if context.github.commit(context.default_branch).sha == sha else last.record.sha

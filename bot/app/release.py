@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.app import endings, images, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
-from bot.app.facts import gather, resolve_sha, resolved_at
+from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
 from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
@@ -116,14 +116,15 @@ def _holding(
         context.adopt_comment(request, earlier.record.comment_id)
     comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
     tidied = context.gatherer.ask(tell_of_the_dead, context, facts, request, comment)
+    again = context.gatherer.ask(overtaken, context, facts)
     try:
         connected = target.result()
         history = _deeper(context, request, history)
         case = _decide(context, facts, request, connected, history, environment_at)
         if isinstance(case, Refusal):
-            return _refused(context, request, case, reporter, comment)
-        changed = previewing.changed(context, case)
-        if changed is not None:
+            return _refused(context, request, (case,), reporter, comment)
+        changed = again.result() or previewing.changed(context, case)
+        if changed:
             return _refused(context, request, changed, reporter, comment, sha=case.sha)
         return _recorded(context, case, reporter, comment)
     finally:
@@ -196,12 +197,18 @@ def _opening(context: Context, facts: Facts, request: Request, started: float) -
 
 
 def _refused(
-    context: Context, request: Request, refusal: Refusal, reporter: Reporter, comment: Future[int], *, sha: str = ""
+    context: Context,
+    request: Request,
+    refusals: tuple[Refusal, ...],
+    reporter: Reporter,
+    comment: Future[int],
+    *,
+    sha: str = "",
 ) -> Outcome:
     """Say in the comment that was just made why it goes no further."""
     wait([comment])
     reporter.close()
-    return context.refuse(request, (refusal,), sha=sha)
+    return context.refuse(request, refusals, sha=sha)
 
 
 def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refusal:
@@ -235,7 +242,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         raise
     if moved is not None:
         abandon(context, deployment, "The branch moved before anything was changed.")
-        return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
+        return _refused(context, case.request, (moved,), reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
     known = Known(

@@ -308,7 +308,7 @@ def locked(environment: str, lock: Lock) -> Refusal:
             f"`{environment}` is held by {record.actor}{pull} since {record.since:%H:%M:%S} UTC "
             f"(run {record.run_id}, `{short(record.sha)}`)."
         )
-        then = "Wait until that release has ended, then say it again."
+        then = "Wait until that release has ended, or cancel its run: that brings back what served before it."
     return Refusal(reason=Reason.LOCKED, sentence=sentence, next=then)
 
 

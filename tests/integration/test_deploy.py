@@ -155,6 +155,18 @@ def test_a_push_does_not_take_back_what_was_released_since(world: Any) -> None:
     assert world.handle(world.push(ONE)).reason is Reason.RELEASED
 
 
+def test_a_push_that_waited_for_a_later_one_is_over(world: Any) -> None:
+    world.github.commits["main"] = TWO
+
+    def later() -> None:
+        world.log.hooks.clear()
+        assert world.handle(world.push(TWO)).reason is Reason.RELEASED
+
+    world.log.hooks["take_lock"] = later
+    assert world.handle(world.push(ONE)).reason is Reason.SUPERSEDED
+    assert world.target.serves() == {TWO}
+
+
 @pytest.mark.parametrize("sha", ["dddddddd", "d" * 40])
 def test_a_dispatch_for_a_commit_that_is_not_there_is_refused(world: Any, sha: str) -> None:
     outcome = world.handle(world.dispatch(), command="deploy", environment="staging", pinned_sha=sha)

@@ -43,6 +43,24 @@ def test_a_rollback_puts_pushes_on_hold_until_somebody_unlocks(world: Any) -> No
     assert world.handle(world.push()).reason is Reason.RELEASED
 
 
+def test_a_push_that_waited_for_a_rollback_meets_its_hold(world: Any) -> None:
+    """It had looked for one before the rollback put it: the environment was held by a preview meanwhile."""
+    world.released(5)
+    world.released(6)
+    done: list[Any] = []
+
+    def rollback() -> None:
+        world.log.hooks.clear()
+        done.append(world.say("/rollback staging", author="max"))
+
+    world.log.hooks["take_lock"] = rollback
+    outcome = world.handle(world.push())
+    assert done[0].reason is Reason.ROLLED_BACK
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.ON_HOLD, 0)
+    assert world.target.serves() == {sha(5)}
+    assert world.github.locks == {}
+
+
 def test_people_may_release_in_spite_of_a_hold(world: Any) -> None:
     world.released(6)
     world.released(7)
