@@ -83,7 +83,6 @@ def _two_jobs(play: Play) -> None:
     play.notes["environments"] = command.outputs.get("environments")
     extra = {
         "SLIPWAY_PHASE": "release", "SLIPWAY_ENVIRONMENT": "staging", "SLIPWAY_SHA": command.outputs["sha"],
-        "SLIPWAY_COMMENT_ID": command.outputs.get("comment-id", ""),
     }  # fmt: skip
     play.event("issue_comment", payload, environment="staging", extra=extra)
 
