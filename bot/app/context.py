@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +25,7 @@ from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
 from bot.report.comment import marker
 from bot.report.limits import fit
+from bot.report.markdown import prose
 from bot.settings import Settings
 
 T = TypeVar("T")
@@ -182,6 +183,10 @@ class Context:
         except NotFoundError:  # somebody deleted it, and still has to be told
             return self.final.comment(request.issue, body)
         return replace(known, body=body)
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Put sentences into the job summary, each as a paragraph. They may quote others, so they are no Markdown."""
+        self.summary += [prose(self.clean(text)) for text in texts]
 
     def adopt_comment(self, request: Request, comment_id: int) -> None:
         """Go on with a comment that an earlier run of the same request has made."""

@@ -354,7 +354,7 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
     comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
     wait([sign])  # before the lock is released
-    context.summary += [*untold, *map(context.clean, kept.result())]
+    context.note([*untold, *kept.result()])
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,

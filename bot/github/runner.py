@@ -97,6 +97,15 @@ def command(name: str, message: str = "", **properties: str | int | None) -> str
     return f"::{name}{' ' if listed else ''}{listed}::{escape_data(message)}"
 
 
+def inert(text: str) -> str:
+    """Return text that may quote others for the log, so that the runner takes no line of it for a workflow command.
+
+    It knows two forms (actions/runner, ``ActionCommand.cs``): ``::`` at a line's start, white space aside, and an older
+    one, ``##[``, anywhere.
+    """
+    return "\n".join(f"| {line}" for line in text.replace("##[", "## [").splitlines())
+
+
 def masks(secret: str) -> list[str]:
     """Commands that hide a secret in the log: one for each line of it, since the log is masked by the line."""
     lines = [line.strip() for line in secret.splitlines()]

@@ -9,6 +9,7 @@ import pytest
 from bot.core.canary import Observed
 from bot.core.outcome import Decision, Reason
 from bot.core.serving import ServiceState, TrafficShare
+from bot.errors import UpstreamError
 
 
 def sha(number: int) -> str:
@@ -295,3 +296,14 @@ def test_a_dry_run_says_when_there_is_nothing_to_go_back_to(world: Any) -> None:
     assert world.say("/rollback staging --dry-run", author="max").reason is Reason.NOTHING_TO_ROLL_BACK_TO
     assert world.mutations() == []
     assert not world.log.named("take_lock")
+
+
+def test_what_could_not_be_written_is_no_markdown_in_the_summary(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    trick = UpstreamError("<img src=x> [here](https://evil.test) @eve", service="GitHub", operation="x", status=500)
+    world.log.fail("edit_comment", error=trick)
+    world.say("/rollback staging", author="max")
+    said = "".join(world.summary)
+    assert "could not be written" in said
+    assert not [word for word in ("<img", "](https://evil", "@eve") if word in said]

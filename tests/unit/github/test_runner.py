@@ -207,3 +207,8 @@ def test_stop_tokens_are_random() -> None:
         with Commands(out).stop_commands():
             pass
     assert outs[0].getvalue() != outs[1].getvalue()
+
+
+def test_text_of_others_gives_the_runner_no_commands() -> None:
+    said = runner.inert("Traceback\n  ::set-output name=sha::x\nline ##[stop-commands]y\n")
+    assert said == "| Traceback\n|   ::set-output name=sha::x\n| line ## [stop-commands]y"
