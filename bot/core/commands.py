@@ -156,6 +156,7 @@ REGISTRY: Mapping[str, Verb] = {
             mutates=False,
             takes=frozenset({"environment"}),
             examples=("/status", "/status staging"),
+            notes=("Whoever may do no more than read is told what is recorded: the target is not asked for him.",),
         ),
         Verb(
             name="help",

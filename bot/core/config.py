@@ -652,7 +652,9 @@ class HerokuTarget(Model):
         default_factory=dict, description="Dynos by process type. *Parsed; not acted on yet.*"
     )
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
-    review_apps: dict[str, Any] = Field(default_factory=dict, description="Review apps. *Parsed; not acted on yet.*")
+    review_apps: dict[str, Any] = Field(
+        default_factory=dict, description="Review apps. *Parsed; no release looks at it.*"
+    )
 
 
 TargetConfig: TypeAlias = Annotated[CloudRunTarget | HerokuTarget, Field(discriminator="type")]
@@ -760,5 +762,5 @@ class Config(Model):
     targets: dict[Name, TargetConfig] = Field(min_length=1, description="Where the application can run.")
     environments: dict[Name, EnvironmentConfig] = Field(min_length=1, description="The environments.")
     config_vars: dict[str, Any] = Field(
-        default_factory=dict, description="Rules for config vars. *Parsed; not acted on yet.*"
+        default_factory=dict, description="Rules for config vars. *Parsed; no release looks at it.*"
     )
