@@ -142,7 +142,9 @@ class Permissions(Model):
     rollback: Roles | None = Field(None, description="Who may `/rollback`. Default: those who may deploy.")
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
-    preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
+    preview: Roles | None = Field(
+        None, description="Who may make and take away previews. Default: those who may deploy."
+    )
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
 

@@ -84,7 +84,8 @@ def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str
     found: dict[str, tuple[str, ...]] = {}
     for verb in REGISTRY.values():
         rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        if verb.name in {"promote", "rollback", "unlock"}:  # those who may deploy may undo it, and go on
+        # Those who may deploy may undo it, and go on; and a preview runs code with the same secrets as a release.
+        if verb.name in {"promote", "rollback", "unlock", "preview"}:
             rules += [source.deploy for source in (special, config.permissions) if source is not None]
         found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
     return found

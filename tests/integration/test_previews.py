@@ -186,6 +186,21 @@ def test_two_changes_of_an_environment_do_not_go_into_one_comment(staging: Any) 
     assert outcome.reason is Reason.TOO_MANY_COMMANDS
 
 
+def test_who_may_not_deploy_there_may_not_run_code_with_its_secrets(staging: Any) -> None:
+    key = ".github/slipway.yml", "main"
+    staging.github.files[key] = staging.github.files[key].replace(
+        "permissions: {rollback", "permissions: {deploy: admin, rollback"
+    )
+    assert staging.say("/preview create staging").reason is Reason.FORBIDDEN
+    assert staging.say("/preview create staging", author="ada").reason is Reason.PREVIEW_UP
+    staging.with_previews("{renew: push}")
+    staging.github.files[key] = staging.github.files[key].replace(
+        "permissions: {rollback", "permissions: {deploy: admin, rollback"
+    )
+    staging.pull(7, head_sha=sha_of(76))
+    assert staging.handle(staging.followed("synchronize")).reason is Reason.FORBIDDEN
+
+
 def test_as_many_as_there_may_be(staging: Any) -> None:
     staging.with_previews("{max: 1}")
     staging.pull(8)

@@ -395,6 +395,8 @@ def test_gates_of_an_environment_replace_the_general_ones(make_environment: Make
         ("", "", {"deploy": ("write",), "rollback": ("write",), "unlock": ("write",), "status": ("read",), "help": ("read",)}),
         ("permissions: {deploy: admin}", "", {"deploy": ("admin",), "rollback": ("admin",), "unlock": ("admin",)}),
         ("permissions: {deploy: admin, rollback: write}", "", {"deploy": ("admin",), "rollback": ("write",)}),
+        ("", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("admin",)}),
+        ("permissions: {preview: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("write",)}),
         ("permissions: {deploy: admin}", "permissions: {deploy: '@dana'}", {"deploy": ("@dana",), "rollback": ("@dana",)}),
         ("permissions: {rollback: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "rollback": ("write",)}),
         ("permissions: {deploy: [maintain, '@a/b'], status: write}", "", {"deploy": ("maintain", "@a/b"), "status": ("write",), "help": ("read",)}),
