@@ -219,12 +219,12 @@ class Gates(Model):
 class SecretRef(Model):
     """A secret in Secret Manager. ``pin`` resolves ``latest`` to a number at release."""
 
-    name: str = Field(description="Name of the secret.")
+    name: Filled = Field(description="Name of the secret.")
     version: Annotated[
         str,
         BeforeValidator(_text),
-        StringConstraints(pattern=r"^(latest|pin|[0-9]+)$"),
-        WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[0-9]+)$"}),
+        StringConstraints(pattern=r"^(latest|pin|[1-9][0-9]*)$"),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[1-9][0-9]*)$"}),
     ] = Field(
         "latest",
         description="A version number; `pin`: the number that is newest when a release begins, which a way back and a "
@@ -532,7 +532,7 @@ class IamCheckConfig(Model):
 class ServingCheckConfig(Model):
     """What serves equals what was released. This is always checked; naming it sets which services and how long."""
 
-    serving: tuple[str, ...] = Field(description="Services.")
+    serving: tuple[str, ...] = Field(min_length=1, description="Services.")
     digest: Literal["{release.digest}"] = Field("{release.digest}", description="Expected digest: the released one.")
     deadline: Duration = Field(60.0, description="Time in which it must be so.")
 

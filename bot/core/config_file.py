@@ -52,10 +52,14 @@ def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Drop what only repeats another complaint.
 
     A key is missing where the same place has a misspelling of it; a list is empty once its wrong items are left out;
-    and a word that may stand for a list is named beside what is wrong with the list.
+    and where one word may stand for a list or a mapping, the other of the two is meant by what is written.
     """
     places = [error["loc"] for error in errors]
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+
+    misspelt_forms = {
+        error["loc"][:-1] for error in errors if _is_short_form(error) and isinstance(error["input"], str)
+    }
 
     def misspelt(place: Path) -> bool:
         around = (other for other in unknown if other[:-1] == place[:-1])
@@ -69,8 +73,14 @@ def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
         for error in errors
         if not (error["type"] == "missing" and misspelt(error["loc"]))
         and not (error["type"] == "too_short" and emptied(error["loc"]))
-        and not (error["type"] == "literal_error" and str(error["loc"][-1]).startswith("literal["))
+        and not (_is_short_form(error) and not isinstance(error["input"], str))
+        and not (error["type"] == "model_type" and error["loc"][:-1] in misspelt_forms)
     ]
+
+
+def _is_short_form(error: ErrorDetails) -> bool:
+    """Whether what is missed is the one word that may stand here instead of a list or a mapping."""
+    return error["type"] == "literal_error" and str(error["loc"][-1]).startswith("literal[")
 
 
 def _explain(details: ErrorDetails, node: Node) -> Problem:
@@ -122,6 +132,7 @@ _SHOULD = {
     "tuple_type": "should be a list",
     "dict_type": "should be a mapping",
     "model_type": "should be a mapping",
+    "model_attributes_type": "should be a mapping",
     "too_short": "should not be empty",
     "string_too_short": "should not be empty",
 }

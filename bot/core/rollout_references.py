@@ -56,9 +56,14 @@ def _regions(at: Path, regions: Iterable[str]) -> Problems:
 
 
 def _watch(at: Path, watch: Watch | None) -> Problems:
-    if watch is None or watch.time > watch.delay:
+    if watch is None:
         return []
-    return [((*at, "time"), "is over before a line has had its `delay` to arrive")]
+    problems: Problems = []
+    if watch.time <= watch.delay:
+        problems.append(((*at, "time"), "is over before a line has had its `delay` to arrive"))
+    if "look_every" in watch.model_fields_set and watch.time < watch.look_every:
+        problems.append(((*at, "look_every"), "is longer than the log is watched"))
+    return problems
 
 
 def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Problems:
@@ -73,6 +78,8 @@ def _strategy(at: Path, strategy: Strategy | None, target: CloudRunTarget) -> Pr
         )
     if strategy.deadline < strategy.stage_time:
         problems.append(((*at, "deadline"), "a stage is over before it has been watched for its `stage_time`"))
+    if "look_every" in strategy.model_fields_set and strategy.deadline < strategy.look_every:
+        problems.append(((*at, "look_every"), "is longer than a stage lasts"))
     if strategy.source == "monitoring" and strategy.deadline <= strategy.delay:
         problems.append(((*at, "deadline"), "Cloud Monitoring shows nothing before its `delay` is over"))
     breaking = [key for key, job in target.jobs.items() if job.when == "release" and job.compatible == "breaking"]

@@ -348,6 +348,12 @@ def test_a_stranger_asks_where_cloud_run_itself_should_refuse(
     assert check.anonymous is anonymous
 
 
+def test_a_region_without_the_services_that_are_named_is_looked_at_all_the_same(make_environment: Make) -> None:
+    environment = make_environment(staging="region: [a, b, r]", web="{regions: [b, r]}", verify="[{serving: [web]}]")
+    served = [check.services for check in environment.live_checks if isinstance(check, ServingCheck)]
+    assert served == [("worker",), ("web@b",), ("web@r",)]
+
+
 def test_a_job_as_a_check_may_take_the_time_of_all_its_tries(make_environment: Make) -> None:
     environment = make_environment(
         jobs="{m: {timeout: 10s}}", verify="[{job: m}]", staging="jobs: {m: {timeout: 20s, max_retries: 1}}"

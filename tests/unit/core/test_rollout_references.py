@@ -66,6 +66,8 @@ CANARY = "strategy: {type: canary"
         ({"web": "{name: x}", "worker": "{name: x}", "production": "project: q"}, "targets.gcp.services.worker: `web` and `worker` are both called `x`: one would replace the other"),
         ({"jobs": "{m: {name: x}, n: {name: x}}"}, "targets.gcp.jobs.n: `m` and `n` are both called `x`: one would replace the other"),
         ({"web": "{name: x, regions: a}", "worker": "{name: x, regions: b}", "staging": "region: [a, b]", "production": "region: [b, a], project: q"}, None),
+        ({"target": CANARY + ", stage_time: 1m, deadline: 5m, look_every: 6m}"}, "targets.gcp.strategy.look_every: is longer than a stage lasts"),
+        ({"target": "watch: {time: 5m, look_every: 6m}"}, "targets.gcp.watch.look_every: is longer than the log is watched"),
         ({"target": "watch: 10s"}, "targets.gcp.watch.time: is over before a line has had its `delay` to arrive"),
         ({"target": "watch: {time: 5m, then: rolback}"}, "targets.gcp.watch.then: should be `rollback` or `suggest`, not `rolback`"),
     ],
