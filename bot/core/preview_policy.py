@@ -13,10 +13,10 @@ from bot.core.commands import spelled
 from bot.core.config import parse_duration
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts, base, sha_binding, supported
-from bot.core.preview_references import SHORTEST
 from bot.core.words import short
 
 LONGEST = 7 * 86_400.0  # seconds; as `ttl` in the configuration
+SHORTEST = 60.0
 
 Gate = Callable[[Facts], Refusal | None]
 

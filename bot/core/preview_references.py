@@ -6,16 +6,12 @@ from bot.core.config import CloudRunTarget, EnvironmentConfig, HttpCheckConfig, 
 from bot.core.rollout_references import Path, Problems
 from bot.core.words import no_such
 
-SHORTEST = 60.0  # seconds; as `--ttl`
-
 
 def preview_problems(
     at: Path, previews: PreviewConfig, environment: EnvironmentConfig, target: CloudRunTarget
 ) -> Problems:
     """Return what is impossible in an environment's previews. ``at``: their key path."""
     problems = _services(at, previews, environment, target)
-    if previews.ttl < SHORTEST:
-        problems.append(((*at, "ttl"), "should be a minute or more: it would be over before it was made"))
     both = sorted(set(previews.env) & set(previews.secrets))
     problems += [((*at, "secrets", name), f"`{name}` is in `env` as well") for name in both]
     for index, check in enumerate(previews.verify or ()):

@@ -89,7 +89,6 @@ from bot.errors import ConfigError
         ({"staging": "previews: {services: worker}", "worker": "{kind: worker_pool}"}, "15: environments.staging.previews.services: `worker` takes no requests: nobody could look at its preview"),
         ({"staging": "previews: {}", "web": "{kind: worker_pool}", "worker": "{kind: worker_pool}"}, "15: environments.staging.previews: no service takes requests: there is nothing to look at"),
         ({"staging": "previews: {services: []}"}, "15: environments.staging.previews.services: should not be empty: leave it out for those that are public"),
-        ({"staging": "previews: {ttl: 59s}"}, "15: environments.staging.previews.ttl: should be a minute or more: it would be over before it was made"),
         ({"staging": "region: [a, r], previews: {services: web}", "web": "{regions: r}"}, "15: environments.staging.previews.services: `web` is not in the first region, where previews are made"),
         ({"staging": "region: [a, r], previews: {}", "web": "{regions: r}", "worker": "{kind: worker_pool}"}, "15: environments.staging.previews: no service that takes requests runs in the first region, where previews are made"),
         ({"staging": "previews: {env: {A: x}, secrets: {A: y}}"}, "15: environments.staging.previews.secrets.A: `A` is in `env` as well"),
