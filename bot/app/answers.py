@@ -49,8 +49,11 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
+    # On a public repository everybody may read: whoever may do no more makes us use no rights to the cloud.
+    permission = context.permission(request.actor).result()
+    ask = _only_recorded if permission in {"none", "read"} else _ask
     held = context.ask(context.github.held, tuple(names))
-    asked = {name: (context.deployments(name), context.gatherer.ask(_ask, context, config, name)) for name in names}
+    asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
     rows = [
         _row(name, deployments.result(), held.result()[name], said.result(), config)
         for name, (deployments, said) in asked.items()
@@ -86,6 +89,10 @@ class Asked:
 
     serving: Serving
     newest: Mapping[str, str]
+
+
+def _only_recorded(_context: Context, _config: Config, _name: str) -> str:
+    return "only those who may do more than read are told what the target says"
 
 
 def _ask(context: Context, config: Config, name: str) -> Asked | str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.app import promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Lock, PullRequest
+from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest
 from bot.core.outcome import Reason, Refusal
-from bot.core.policy import Facts
+from bot.core.policy import Facts, judge
+from bot.core.ports import HISTORY
+from bot.core.promotion import newest
+from bot.core.record import entries
 from bot.core.resolve import Environment, resolve, wants_pyproject
 from bot.core.target import Target
 from bot.core.words import short
@@ -68,6 +72,10 @@ def gather(
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     held = context.ask(github.hold, name) if request.trigger == "push" else given(None)
+    newer = given("")
+    if request.trigger == "push":
+        newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
+    stray = _stray(context, request, sha)
     lock = context.lock(name).result()
     alive = _lock_alive(context, lock)
     names = required.result()
@@ -89,8 +97,52 @@ def gather(
         source=source.result(),
         promoted=promoted.result(),
         now=now,
+        stray=stray.result(),
+        newer=newer.result(),
     )
     return facts, target
+
+
+def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
+    """Ask once more, while the environment is ours, for what somebody may have changed while we waited for it.
+
+    A rollback may have put it on hold, or a later push been released; and the environment that the image is taken from
+    may have been rolled back. Nothing is asked where none of it matters.
+    """
+    github, name, rule = context.github, facts.environment.name, facts.environment.promotion
+    promoted = rule is not None and facts.command.verb != "rollback"
+    if promoted and rule is not None:
+        facts = replace(facts, source=promoting.record_of(context, rule.environment))
+    if facts.trigger == "push":
+        newer = _newer(context, github.deployments(name, HISTORY), facts.sha)
+        facts = replace(facts, hold=github.hold(name), newer=newer)
+    return judge(facts) if promoted or facts.trigger == "push" else ()
+
+
+def _newer(context: Context, deployments: tuple[Deployment, ...], sha: str) -> str:
+    """Return what was released last if it holds a pushed commit. ``""``: not so, or the branch was set back to it."""
+    last = newest(entries(deployments))
+    if last is None or last.record.sha == sha or not _holds(context, last.record.sha, sha):
+        return ""
+    return "" if context.github.commit(context.default_branch).sha == sha else last.record.sha
+
+
+def _stray(context: Context, request: Request, sha: str) -> Future[bool]:
+    """Ask whether a typed commit is on no branch that is known. The head of what the workflow runs on is on one."""
+    typed = request.trigger == "dispatch" and request.command.verb == "deploy" and bool(context.settings.pinned_sha)
+    if not typed or sha == context.settings.sha:
+        return given(value=False)
+    ref = context.settings.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    branches = tuple(dict.fromkeys(filter(None, (context.default_branch, ref))))
+    return context.gatherer.ask(lambda: not any(_holds(context, branch, sha) for branch in branches))
+
+
+def _holds(context: Context, ref: str, sha: str) -> bool:
+    """Whether a ref has a commit among its own."""
+    try:
+        return context.github.compare(sha, ref).behind_by == 0
+    except NotFoundError:  # a branch that is gone, or a commit
+        return False
 
 
 def _all_that_matter(context: Context, sha: str, checks: Checks, names: tuple[str, ...]) -> tuple[CheckState, ...]:
