@@ -94,6 +94,7 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
     """Handle the event, and report whatever became of it."""
     from bot.core.redaction import Masker
     from bot.engine.gathering import Gatherer
+    from bot.github.runner import inert
 
     gatherer, masker = Gatherer(), Masker(settings.secrets)
     logging.getLogger().addHandler(logging.NullHandler())  # no library writes past the masker
@@ -104,7 +105,7 @@ def _handle(runner: Commands, settings: Settings, event: Event) -> int:
     except SlipwayError as error:
         outcome = _failed(error)
     except Exception as error:  # noqa: BLE001 - the one catch-all: a bug must not end in silence
-        print(masker.mask(traceback.format_exc()), file=sys.stderr)
+        print(inert(masker.mask(traceback.format_exc())), file=sys.stderr)
         outcome = _mistaken(error)
     finally:
         gatherer.close()
@@ -261,9 +262,10 @@ def _failed(error: SlipwayError) -> Outcome:
 def _report(runner: Commands, environ: Mapping[str, str], outcome: Outcome, summary: Sequence[str] = ()) -> int:
     """Write outputs, summary and annotation; return the exit code."""
     from bot.github.runner import append_summary, write_outputs
+    from bot.report.markdown import prose
     from bot.report.summary import outputs
 
-    shown = list(summary) or ([outcome.message] if outcome.message else [])
+    shown = list(summary) or [prose(line) for line in outcome.message.splitlines() if line.strip()]
     unwritten = None
     try:
         if environ.get("GITHUB_OUTPUT"):

@@ -1,7 +1,8 @@
 """Structured logs on standard error, masked.
 
 One object for each event. On a terminal it is coloured for people. Elsewhere it is one line of JSON: the runner reads
-standard error for workflow commands, which must begin a line, and a line of JSON never begins with ``::``.
+standard error for workflow commands. Those of today must begin a line, and a line of JSON never begins with ``::``; the
+older form, ``##[``, counts anywhere (actions/runner, ``ActionCommand.cs``), so it is escaped.
 """
 
 from __future__ import annotations
@@ -100,6 +101,6 @@ def _masked_line(masker: Masker) -> Processor:
     """Mask the rendered line again, for values that only became text while it was rendered."""
 
     def process(_logger: WrappedLogger, _method: str, line: Any) -> str:
-        return masker.mask(str(line))
+        return masker.mask(str(line)).replace("##[", "##\\u005b")
 
     return process

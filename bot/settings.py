@@ -43,7 +43,6 @@ class Settings:
     phase: Phase = "all"
     environment: str = ""
     pinned_sha: str = ""
-    comment_id: int = 0
     reaction_id: int = 0
     command: str = ""
     reason: str = ""
@@ -51,8 +50,6 @@ class Settings:
     allowed_bots: frozenset[int] = frozenset()
     log_level: str = "info"
     call_timeout: int = CALL_TIMEOUT
-    output_path: Path | None = None
-    summary_path: Path | None = None
     oidc_url: str = ""
     oidc_token: str = field(default="", repr=False)
     heroku_api_key: str = field(default="", repr=False)
@@ -85,7 +82,6 @@ class Settings:
             phase=_phase(environ.get("SLIPWAY_PHASE", "") or "all"),
             environment=environ.get("SLIPWAY_ENVIRONMENT", ""),
             pinned_sha=_sha(environ, "SLIPWAY_SHA"),
-            comment_id=_number(environ, "SLIPWAY_COMMENT_ID"),
             reaction_id=_number(environ, "SLIPWAY_REACTION_ID"),
             command=environ.get("SLIPWAY_COMMAND", "").strip().lstrip("/").lower(),
             reason=environ.get("SLIPWAY_REASON", ""),
@@ -93,13 +89,16 @@ class Settings:
             allowed_bots=_numbers(environ, "SLIPWAY_ALLOWED_BOTS"),
             log_level=environ.get("SLIPWAY_LOG_LEVEL", "") or "info",
             call_timeout=_call_timeout(environ, "SLIPWAY_CALL_TIMEOUT"),
-            output_path=_path(environ, "GITHUB_OUTPUT"),
-            summary_path=_path(environ, "GITHUB_STEP_SUMMARY"),
             oidc_url=environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", ""),
             oidc_token=environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ""),
             heroku_api_key=environ.get("HEROKU_API_KEY", ""),
             sources_token=environ.get("SLIPWAY_SOURCES_TOKEN", ""),
         )
+
+    @property
+    def started_again_by(self) -> str:
+        """Who started the run again, ``""`` for the first attempt. The event's payload stays that of the first."""
+        return self.actor if self.run.attempt > 1 else ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -176,10 +175,6 @@ def _sha(environ: Mapping[str, str], name: str) -> str:
     if value and (not 7 <= len(value) <= 40 or set(value) - set("0123456789abcdef")):
         raise SettingsError(f"{name} should be 7 to 40 hex digits, not {value!r}.")
     return value
-
-
-def _path(environ: Mapping[str, str], name: str) -> Path | None:
-    return Path(environ[name]) if environ.get(name) else None
 
 
 def _endpoint(environ: Mapping[str, str], name: str, default: str) -> str:

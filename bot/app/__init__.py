@@ -12,12 +12,13 @@ from dataclasses import replace
 from bot.app.authorisation import authorise, by_itself
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
-from bot.core.commands import EVERY, MAX_COMMANDS, REGISTRY
+from bot.core.commands import EVERY, MAX_COMMANDS, REGISTRY, spelled
 from bot.core.config import Config
 from bot.core.config_file import load
 from bot.core.events import Event, PullRequestEvent, PushEvent
 from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.references import is_production
 from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
 
@@ -130,9 +131,12 @@ def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Out
             break
     names = tuple(dict.fromkeys(name for outcome in outcomes for name in outcome.environments))
     # The release job is started for what was let through, whatever became of the commands after it.
-    let_through = (outcome for outcome in outcomes if outcome.decision in {Decision.RELEASE, Decision.PREVIEW})
-    said = next(let_through, outcomes[-1])
-    return replace(said, environments=names)
+    let_through = [outcome for outcome in outcomes if outcome.decision in {Decision.RELEASE, Decision.PREVIEW}]
+    if not let_through:
+        return replace(outcomes[-1], environments=names)
+    shas = {outcome.sha for outcome in let_through if outcome.sha}
+    # Commands that mean different commits pin none: each is held to what its author saw once more by its own gates.
+    return replace(let_through[0], environments=names, sha=shas.pop() if len(shas) == 1 else "")
 
 
 def _one(context: Context, config: Config, request: Request) -> Outcome:
@@ -185,10 +189,10 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
             next="Write another comment.",
         )
     verbs = [(REGISTRY[request.command.verb], request.command.environment) for request in requests]
-    if len({verb.name == "preview" for verb, _ in verbs if verb.mutates and verb.exclusive}) > 1:
+    if len({verb.name == "preview" for verb, _ in verbs if verb.mutates}) > 1:  # each kind has a job of its own
         return Refusal(
             reason=Reason.TOO_MANY_COMMANDS,
-            sentence="One comment is about releases or about previews, not about both.",
+            sentence="One comment changes releases or previews, not both.",
             next="Write the other one in a comment of its own.",
         )
     changed = [environment for verb, environment in verbs if verb.mutates and verb.exclusive]
@@ -204,7 +208,7 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
 
 def _environment_problem(config: Config, request: Request) -> Refusal | None:
     name, verb = request.command.environment, request.command.verb
-    known = sorted(config.environments)
+    known = sorted(config.environments, key=lambda key: (is_production(key, config.environments[key]), key))
     if name in config.environments or (not name and not REGISTRY[verb].needs_environment):
         return None
     if name == EVERY and REGISTRY[verb].every:
@@ -213,13 +217,13 @@ def _environment_problem(config: Config, request: Request) -> Refusal | None:
         return Refusal(
             reason=Reason.UNKNOWN_ENVIRONMENT,
             sentence=f"Which environment? T{there_is(known)[1:]}.",
-            next=f"`/{verb} {known[0]}`",
+            next=f"`{spelled(request.command, environment=known[0])}`",
         )
     guess = nearest(name, known)
     return Refusal(
         reason=Reason.UNKNOWN_ENVIRONMENT,
         sentence=f"There is no environment `{name}`; {there_is(known)}.",
-        next=f"`/{verb} {guess}`" if guess else "",
+        next=f"`{spelled(request.command, environment=guess)}`" if guess else "",
     )
 
 

@@ -66,8 +66,11 @@ def whoami(context: Context, config: Config, request: Request) -> Outcome:
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:
     """Show what serves in each environment: asked of the target where there are credentials, else as recorded."""
     names = [request.command.environment] if request.command.environment else list(config.environments)
+    # On a public repository everybody may read: whoever may do no more makes us use no rights to the cloud.
+    permission = context.permission(request.actor).result()
+    ask = _only_recorded if permission in {"none", "read"} else _ask
     held, now = context.held(*names), datetime.fromtimestamp(context.clock.now(), UTC)
-    asked = {name: (context.deployments(name), context.gatherer.ask(_ask, context, config, name)) for name in names}
+    asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
     rows = [
         _row(name, deployments.result(), in_force(context, held.result()[name], now), said.result(), config)
         for name, (deployments, said) in asked.items()
@@ -94,6 +97,10 @@ class Asked:
 
     serving: Serving
     newest: Mapping[str, str]
+
+
+def _only_recorded(_context: Context, _config: Config, _name: str) -> str:
+    return "only those who may do more than read are told what the target says"
 
 
 def _ask(context: Context, config: Config, name: str) -> Asked | str:

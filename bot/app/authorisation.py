@@ -17,17 +17,43 @@ def by_itself(request: Request) -> bool:
 
 
 def authorise(context: Context, config: Config, request: Request, permission: Permission) -> Refusal | None:
-    """Refuse whoever may not; with `all` he has to be allowed in every environment."""
+    """Ask about whoever asks, and about whoever started the run again: the event still names the former alone."""
     if by_itself(request):
         return None
+    refusals = (
+        _authorised(context, config, request, login, permission if login == request.actor else _role(context, login))
+        for login in people(context, request)
+    )
+    return next((refusal for refusal in refusals if refusal is not None), None)
+
+
+def people(context: Context, request: Request) -> tuple[str, ...]:
+    """Return whoever asks, and whoever started the run again."""
+    again = context.settings.started_again_by
+    return (request.actor, again) if again and again.lower() != request.actor.lower() else (request.actor,)
+
+
+def all_may(context: Context, request: Request, rules: tuple[str, ...]) -> bool:
+    """Whether all who have asked for this are allowed by rules."""
+    return all(may(context, login, _role(context, login), rules) for login in people(context, request))
+
+
+def _role(context: Context, login: str) -> Permission:
+    return context.permission(login).result()
+
+
+def _authorised(
+    context: Context, config: Config, request: Request, login: str, permission: Permission
+) -> Refusal | None:
+    """Refuse whoever may not; with `all` he has to be allowed in every environment."""
     named, verb = request.command.environment, REGISTRY[request.command.verb]
     for name in list(config.environments) if named == EVERY and verb.every else [named]:
         rules = roles(config, name or None)
         wanted = rules[verb.name]
         if verb.starter:  # whose it is, is not known yet
             wanted = (*wanted, *rules["deploy"])
-        if not may(context, request.actor, permission, wanted):
-            return forbidden(request.actor, request.command, rules[verb.name])
+        if not may(context, login, permission, wanted):
+            return forbidden(login, request.command, rules[verb.name])
     return None
 
 

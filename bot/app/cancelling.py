@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bot.app.authorisation import may
+from bot.app.authorisation import all_may, people
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Lock, LockRecord
@@ -51,10 +51,10 @@ def cancel(context: Context, config: Config, request: Request) -> Outcome:
 
 def _authorised(context: Context, config: Config, request: Request, running: LockRecord) -> Refusal | None:
     """Whoever started it may, and those who may cancel anybody's."""
-    if running.actor.lower() == request.actor.lower():
+    if all(login.lower() == running.actor.lower() for login in people(context, request)):
         return None
     rules = roles(config, request.command.environment)["cancel"]
-    if may(context, request.actor, context.permission(request.actor).result(), rules):
+    if all_may(context, request, rules):
         return None
     refusal = forbidden(request.actor, request.command, rules)
     return Refusal(

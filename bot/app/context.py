@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,9 +25,11 @@ from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
 from bot.report.comment import marker
 from bot.report.limits import fit
+from bot.report.markdown import prose
 from bot.settings import Settings
 
 T = TypeVar("T")
+_NO_FAILURES = frozenset({Reason.ON_HOLD, Reason.SUPERSEDED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ class Context:
     def refused_exit(self) -> int:
         """A refused comment is answered and no failure; a refused push or dispatch has only its exit code to show.
 
-        (A hold is what somebody wanted: a push that meets one does not turn the branch red.)
+        (A hold is what somebody wanted, and a later release too: a push that meets one does not turn the branch red.)
         """
         return 0 if self.settings.event_name == "issue_comment" else 1
 
@@ -182,6 +184,10 @@ class Context:
             return self.final.comment(request.issue, body)
         return replace(known, body=body)
 
+    def note(self, texts: Iterable[str]) -> None:
+        """Put sentences into the job summary, each as a paragraph. They may quote others, so they are no Markdown."""
+        self.summary += [prose(self.clean(text)) for text in texts]
+
     def adopt_comment(self, request: Request, comment_id: int) -> None:
         """Go on with a comment that an earlier run of the same request has made."""
         if comment_id and request.id not in self._comments:
@@ -213,7 +219,7 @@ class Context:
             environment=command.environment,
             sha=sha,
             comment_id=comment.id if comment else 0,
-            exit_code=0 if {refusal.reason for refusal in refusals} == {Reason.ON_HOLD} else self.refused_exit,
+            exit_code=0 if {refusal.reason for refusal in refusals} <= _NO_FAILURES else self.refused_exit,
             message=" ".join(refusal.sentence for refusal in refusals),
         )
 

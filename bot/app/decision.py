@@ -82,8 +82,8 @@ def decide(
     notes: tuple[str, ...] = ()
     if request.command.verb == "rollback":
         # Said again, a rollback means what it meant the first time, however far it came.
-        now = before if resumed is not None else serving
-        found = _goal(past, now, request.command.flags.get("to", ""), environment.name)
+        again = interrupted is not None and interrupted.record.verb == "rollback"
+        found = _goal(past, before if again else serving, request.command.flags.get("to", ""), environment.name)
         if isinstance(found, Refusal):
             return found
         goal, sha, goal_state = found.entry, found.sha, found.state
@@ -148,4 +148,5 @@ def _goal(past: tuple[Entry, ...], serving: Serving, to: str, environment: str) 
     """Return where a rollback goes: to what was named, else to what was verified before the present release."""
     if to:
         return rollback.named(past, serving, to, environment)
-    return rollback.before(past, rollback.made(past, serving), environment)
+    # A candidate that was left with a share of the traffic is the present release: what has the rest was before it.
+    return rollback.before(past, left_behind(past, serving) or rollback.made(past, serving), environment)

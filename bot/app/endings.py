@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bot.core.changes import migrations
+from bot.core.commands import Command, spelled
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine
 from bot.core.plan import Restore
 from bot.core.resolve import Environment
@@ -147,15 +148,18 @@ def url(environment: Environment, serving: Serving | None) -> str:
     return next((state.url for state in serving.services if state.url), "") if serving else ""
 
 
-def following(ended: Ended, report: ReleaseReport, verb: str) -> tuple[str, ...]:
-    """Return what to type next. ``verb`` is what was typed."""
+def following(ended: Ended, report: ReleaseReport, command: Command, *, way_back: bool) -> tuple[str, ...]:
+    """Return what to type next. ``way_back``: whether something was verified that a rollback could bring back."""
     name = report.environment
+    back = (f"/rollback {name}", "/status") if way_back else ("/status",)
     if ended.failed is None and not ended.cancelled:
-        if report.verb == "rollback":
-            return (f"/unlock {name}", "/status")
-        return (f"/rollback {name}", "/status") if ended.known.before.exists else ("/status",)
-    if report.verb == "rollback" or ended.restored is False:
-        return (f"/rollback {name}", "/status")
-    again = f"/{verb} {name}"
+        return (f"/unlock {name}", "/status") if report.verb == "rollback" else back
+    # A plan that was shown is another one by now.
+    command = replace(command, flags={flag: value for flag, value in command.flags.items() if flag != "plan"})
+    again = spelled(command, environment=name)
+    if report.verb == "rollback":
+        return (again, "/status")
+    if ended.restored is False:
+        return back
     wants_fix = ended.failed is not None and ended.reason not in _TRANSIENT
-    return (f"after a fix: {again}", "/status") if wants_fix else (again, "/status")
+    return (f"after a fix: {spelled(command, environment=name, sha='')}" if wants_fix else again, "/status")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot.app import marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Lock, PullRequest, Reviews
+from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
-from bot.core.policy import Facts
+from bot.core.policy import Facts, judge
+from bot.core.ports import HISTORY
+from bot.core.promotion import newest
+from bot.core.record import entries
 from bot.core.resolve import Environment, resolve, wants_pyproject
 from bot.core.target import Target
 from bot.core.words import short
@@ -69,6 +73,10 @@ def gather(
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     reviews = context.ask(_reviews, context, pull, sha) if deploying and gates.reviews else given(None)
     behind = context.ask(_behind, context, pull) if deploying and gates.up_to_date else given(None)
+    newer = given("")
+    if request.trigger == "push":
+        newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
+    stray = _stray(context, request, sha)
     held = marks.in_force(context, context.held(name).result()[name], now)
     lock = held.lock
     alive = _lock_alive(context, lock)
@@ -97,8 +105,54 @@ def gather(
         now=now,
         reviews=reviews.result(),
         behind=behind.result(),
+        stray=stray.result(),
+        newer=newer.result(),
     )
     return facts, target
+
+
+def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
+    """Ask once more, while the environment is ours, for what somebody may have changed while we waited for it.
+
+    Somebody may have locked or frozen it; a rollback may have put it on hold, or a later push been released; and the
+    environment that the image is taken from may have been rolled back. Nothing of it matters to a rollback.
+    """
+    if facts.command.verb == "rollback":
+        return ()
+    github, name, rule = context.github, facts.environment.name, facts.environment.promotion
+    found = context.gatherer.ask(lambda: github.held((name,))[name])
+    if rule is not None:
+        facts = replace(facts, source=promoting.record_of(context, rule.environment))
+    if facts.trigger == "push":
+        facts = replace(facts, newer=_newer(context, github.deployments(name, HISTORY), facts.sha))
+    held = marks.in_force(context, found.result(), datetime.fromtimestamp(context.clock.now(), UTC))
+    return judge(replace(facts, hold=held.hold, claim=held.claim, freeze=held.freeze))
+
+
+def _newer(context: Context, deployments: tuple[Deployment, ...], sha: str) -> str:
+    """Return what was released last if it holds a pushed commit. ``""``: not so, or the branch was set back to it."""
+    last = newest(entries(deployments))
+    if last is None or last.record.sha == sha or not _holds(context, last.record.sha, sha):
+        return ""
+    return "" if context.github.commit(context.default_branch).sha == sha else last.record.sha
+
+
+def _stray(context: Context, request: Request, sha: str) -> Future[bool]:
+    """Ask whether a typed commit is on no branch that is known. The head of what the workflow runs on is on one."""
+    typed = request.trigger == "dispatch" and request.command.verb == "deploy" and bool(context.settings.pinned_sha)
+    if not typed or sha == context.settings.sha:
+        return given(value=False)
+    ref = context.settings.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+    branches = tuple(dict.fromkeys(filter(None, (context.default_branch, ref))))
+    return context.gatherer.ask(lambda: not any(_holds(context, branch, sha) for branch in branches))
+
+
+def _holds(context: Context, ref: str, sha: str) -> bool:
+    """Whether a ref has a commit among its own."""
+    try:
+        return context.github.compare(sha, ref).behind_by == 0
+    except NotFoundError:  # a branch that is gone, or a commit
+        return False
 
 
 def _reviews(context: Context, pull: PullRequest | None, sha: str) -> Reviews | None:

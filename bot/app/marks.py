@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from bot.app.authorisation import may
+from bot.app.authorisation import all_may
 from bot.app.context import Context, Request
 from bot.core import marks
 from bot.core.commands import EVERY
@@ -171,7 +171,7 @@ def _ours(request: Request, claim: Lock) -> bool:
 
 
 def _may(context: Context, config: Config, request: Request, name: str, verb: str) -> bool:
-    return may(context, request.actor, context.permission(request.actor).result(), roles(config, name)[verb])
+    return all_may(context, request, roles(config, name)[verb])
 
 
 def _sha(context: Context, request: Request) -> str:

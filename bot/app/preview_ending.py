@@ -67,7 +67,7 @@ def finish(context: Context, case: Case, reporter: PreviewReporter, deployment: 
         course.untold.append(f"The deployment's last status could not be written: {error.message}")
     context.react("rocket" if report.state == "up" else "confused")
     course.untold += _close_older(context, case, course, deployment, comment_id)
-    context.summary += course.untold
+    context.note(course.untold)
     return Outcome(
         decision=_DECISIONS[report.state],
         reason=report.reason,

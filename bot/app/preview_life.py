@@ -55,7 +55,7 @@ def destroy(context: Context, config: Config, request: Request) -> Outcome:
     )
     comment = context.say(request, body)
     context.react("rocket")
-    context.summary += untold
+    context.note(untold)
     return Outcome(
         decision=Decision.DONE,
         reason=Reason.PREVIEW_REMOVED,
@@ -106,7 +106,7 @@ def take_away_everywhere(context: Context, config: Config, request: Request) -> 
         one = request.for_environment(name)
         gone += _attempt(problems, lambda one=one: _closed(context, config, one))  # type: ignore[misc]
     message = f"Taken away: {', '.join(gone)}." if gone else "There was no preview to take away."
-    context.summary.append(context.clean("\n\n".join([message, *problems])))
+    context.note([message, *problems])
     return Outcome(
         decision=Decision.FAILED if problems else Decision.DONE,
         reason=Reason.UPSTREAM_FAILED if problems else Reason.PREVIEW_REMOVED if gone else Reason.NO_PREVIEW,
@@ -134,7 +134,7 @@ def _closed(context: Context, config: Config, request: Request) -> list[str]:
     records = records_of(context, environment.name, request.number)
     # What is being made at this moment closes its own record: it will see that the pull request is closed.
     over = [one for one in records if one.finished or not _alive(context, one)]
-    context.summary += close_records(context, over, "closed", again=False)
+    context.note(close_records(context, over, "closed", again=False))
     return [f"{tag} on {environment.name}" for tag in found]
 
 

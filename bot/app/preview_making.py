@@ -218,7 +218,7 @@ def _too_many(case: Case, holdings: tuple[Holding, ...]) -> Refusal | None:
         return None
     return Refusal(
         reason=Reason.TOO_MANY_PREVIEWS,
-        sentence=f"`{case.environment.name}` has {len(others)} previews, as many as it may have: "
+        sentence=f"`{case.environment.name}` has as many previews as it may have ({len(others)}): "
         f"of the pull requests {listed(str(number) for number in others)}.",
         next=f"`/preview destroy {case.environment.name}` on one of them",
     )

@@ -55,20 +55,20 @@ def show(context: Context, case: Case) -> Outcome:
     )
 
 
-def changed(context: Context, case: Case) -> Refusal | None:
-    """Return the refusal of a plan that is no longer the one that the command names; None without such a name."""
+def changed(context: Context, case: Case) -> tuple[Refusal, ...]:
+    """Return the refusal of a plan that is no longer the one that the command names; none without such a name."""
     named = case.request.command.flags.get(PLAN, "").lower()
     if not named:
-        return None
+        return ()
     now = fingerprint(case.sha, case.plan, preview_of(context, case))
     if named == now:
-        return None
-    verb, name = case.request.command.verb, case.environment.name
-    return Refusal(
+        return ()
+    refusal = Refusal(
         reason=Reason.PLAN_CHANGED,
         sentence=f"The plan is no longer `{named}`: something has changed since it was shown.",
-        next=f"Look at it again: `/{verb} {name} --dry-run`",
+        next=f"Look at it again: `{_again(case.request, case)} --dry-run`",
     )
+    return (refusal,)
 
 
 def preview_of(context: Context, case: Case) -> Preview:

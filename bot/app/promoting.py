@@ -48,6 +48,11 @@ def history(context: Context, config: Config, request: Request) -> Future[tuple[
 
 
 def _history(context: Context, environment: str, _command: str) -> tuple[Entry, ...] | None:
+    return record_of(context, environment)
+
+
+def record_of(context: Context, environment: str) -> tuple[Entry, ...] | None:
+    """Ask for an environment's record as it is now; None where it cannot be read."""
     try:
         return entries(context.github.deployments(environment, HISTORY))
     except UpstreamError:

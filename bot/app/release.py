@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.app import endings, images, previewing, records, sources
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
-from bot.app.facts import gather, resolve_sha, resolved_at
+from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
 from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
@@ -23,6 +23,7 @@ from bot.core.policy import Facts, judge, locked
 from bot.core.ports import DEEP_HISTORY, HISTORY
 from bot.core.record import Entry, by_command, entries
 from bot.core.resolve import Environment
+from bot.core.rollback import verified
 from bot.core.serving import Serving
 from bot.core.target import Known, ReleaseId, Target
 from bot.core.words import short
@@ -61,7 +62,7 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return resolved_at(context, config, request, other)
 
     if context.settings.phase == "command":
-        return ready(request, sha)
+        return ready(request, "" if request.command.verb == "rollback" else sha)
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
@@ -115,14 +116,15 @@ def _holding(
         context.adopt_comment(request, earlier.record.comment_id)
     comment = context.gatherer.ask(reporter.begin, _opening(context, facts, request, reporter.started))
     tidied = context.gatherer.ask(tell_of_the_dead, context, facts, request, comment)
+    again = context.gatherer.ask(overtaken, context, facts)
     try:
         connected = target.result()
         history = _deeper(context, request, history)
         case = _decide(context, facts, request, connected, history, environment_at)
         if isinstance(case, Refusal):
-            return _refused(context, request, case, reporter, comment)
-        changed = previewing.changed(context, case)
-        if changed is not None:
+            return _refused(context, request, (case,), reporter, comment)
+        changed = again.result() or previewing.changed(context, case)
+        if changed:
             return _refused(context, request, changed, reporter, comment, sha=case.sha)
         return _recorded(context, case, reporter, comment)
     finally:
@@ -195,12 +197,18 @@ def _opening(context: Context, facts: Facts, request: Request, started: float) -
 
 
 def _refused(
-    context: Context, request: Request, refusal: Refusal, reporter: Reporter, comment: Future[int], *, sha: str = ""
+    context: Context,
+    request: Request,
+    refusals: tuple[Refusal, ...],
+    reporter: Reporter,
+    comment: Future[int],
+    *,
+    sha: str = "",
 ) -> Outcome:
     """Say in the comment that was just made why it goes no further."""
     wait([comment])
     reporter.close()
-    return context.refuse(request, (refusal,), sha=sha)
+    return context.refuse(request, refusals, sha=sha)
 
 
 def _take_lock(context: Context, facts: Facts, request: Request) -> Lock | Refusal:
@@ -234,7 +242,7 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
         raise
     if moved is not None:
         abandon(context, deployment, "The branch moved before anything was changed.")
-        return _refused(context, case.request, moved, reporter, comment, sha=case.sha)
+        return _refused(context, case.request, (moved,), reporter, comment, sha=case.sha)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
     reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
     known = Known(
@@ -331,7 +339,14 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
     serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
     attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
-    report = reporter.end(ended, serving, case.environment, behind_by=behind.result(), provenance=attested.result())
+    report = reporter.end(
+        ended,
+        serving,
+        case.environment,
+        behind_by=behind.result(),
+        way_back=verified(case.history, case.before) is not None,
+        provenance=attested.result(),
+    )
     kept = images.keep(context, case, ended)
     held = report.state == "released" and report.verb == "rollback"
     hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)
@@ -339,7 +354,7 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
     comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
     wait([sign])  # before the lock is released
-    context.summary += [*untold, *map(context.clean, kept.result())]
+    context.note([*untold, *kept.result()])
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,

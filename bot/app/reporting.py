@@ -125,9 +125,10 @@ class Reporter:
         environment: Environment,
         *,
         behind_by: int,
+        way_back: bool,
         provenance: Provenance | None = None,
     ) -> ReleaseReport:
-        """Return the last report."""
+        """Return the last report. ``way_back``: whether a rollback could bring back what served before."""
         if self._comparison is not None:
             self._comparison.exception()  # wait for it: the end is not hurried
         report = self._current()
@@ -147,7 +148,7 @@ class Reporter:
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
             provenance=provenance,
-            next=endings.following(ended, report, self._request.command.verb),
+            next=endings.following(ended, report, self._request.command, way_back=way_back),
         )
         return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))
 

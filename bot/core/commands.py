@@ -257,6 +257,7 @@ REGISTRY: Mapping[str, Verb] = {
             mutates=False,
             takes=frozenset({"environment"}),
             examples=("/status", "/status staging"),
+            notes=("Whoever may do no more than read is told what is recorded: the target is not asked for him.",),
         ),
         Verb(
             name="history",
@@ -345,6 +346,21 @@ class Misread:
     suggestion: str = ""
     unknown: bool = False
     line: int = 1
+
+
+def spelled(command: Command, *, environment: str = "", sha: str | None = None) -> str:
+    """Return a command as somebody would type it, for another environment or sha (``""``: without one).
+
+    The reason is left out: whoever says it again has one of his own.
+    """
+    sha = command.sha if sha is None else sha
+    words = [f"/{command.verb}", command.action, environment or command.environment, f"@{sha}" if sha else ""]
+    flags = [
+        f"--{name}={shlex.quote(value)}" if value else f"--{name}"
+        for name, value in command.flags.items()
+        if name != _REASON.name
+    ]
+    return " ".join([word for word in words if word] + flags)
 
 
 def parse_comment(body: str) -> tuple[Command | Misread, ...]:

@@ -88,19 +88,24 @@ Duration = Annotated[
 ]
 Delay = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=_LONGEST), WithJsonSchema(_DURATION_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
-Words = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
+Filled = Annotated[str, StringConstraints(min_length=1)]
+_WORDS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+    ]
+}
+Words = Annotated[tuple[Filled, ...], BeforeValidator(_listed), WithJsonSchema(_WORDS_SCHEMA)]
 # Names end up in names on Cloud Run: lower case, digits, hyphens, a letter first (RFC 1035, as run.v2 asks).
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=49)]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 ValueName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]  # what may stand in single braces
 ContextName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]  # as a stage in a Dockerfile
-RepositoryName = Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*/[\w.-]+$")]
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+$")]
 ROLES = ("read", "triage", "write", "maintain", "admin")
-Role = Annotated[str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[\w.-]+(/[\w.-]+)?)$")]
+Role = Annotated[
+    str, StringConstraints(pattern=r"^(read|triage|write|maintain|admin|@[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?)$")
+]
 Roles = Annotated[
     tuple[Role, ...],
     BeforeValidator(_listed),
@@ -108,10 +113,17 @@ Roles = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
 Regions = Annotated[
-    tuple[str, ...],
+    tuple[Filled, ...],
     BeforeValidator(_listed),
     Field(min_length=1),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
 ]
 Ingress = Literal["all", "internal", "internal-and-cloud-load-balancing"]
 
@@ -140,11 +152,13 @@ class Permissions(Model):
     freeze: Roles | None = Field(None, description="Who may `/freeze`. Default: `admin`.")
     unfreeze: Roles | None = Field(None, description="Who may `/unfreeze`. Default: those who may freeze.")
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
-    preview: Roles | None = Field(None, description="Who may make and take away previews. Default: `write`.")
     history: Roles | None = Field(None, description="Who may ask `/history`. Default: `read`.")
     diff: Roles | None = Field(None, description="Who may ask `/diff`. Default: `read`.")
     changelog: Roles | None = Field(None, description="Who may ask `/changelog`. Default: `read`.")
     whoami: Roles | None = Field(None, description="Who may ask `/whoami`. Default: `read`.")
+    preview: Roles | None = Field(
+        None, description="Who may make and take away previews. Default: those who may deploy."
+    )
     help: Roles | None = Field(None, description="Who may ask `/help`. Default: `read`.")
 
 
@@ -209,9 +223,9 @@ class Gates(Model):
     """What must hold before a release starts."""
 
     required_checks: Annotated[
-        tuple[str, ...] | Literal["branch"],
+        tuple[Filled, ...] | Literal["branch"],
         BeforeValidator(_names_or_branch),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        WithJsonSchema(_WORDS_SCHEMA),
     ] = Field(
         (),
         description="Names of check runs or status contexts that must be green on the very sha, or `branch`: "
@@ -245,12 +259,12 @@ class Gates(Model):
 class SecretRef(Model):
     """A secret in Secret Manager. ``pin`` resolves ``latest`` to a number at release."""
 
-    name: str = Field(description="Name of the secret.")
+    name: Filled = Field(description="Name of the secret.")
     version: Annotated[
         str,
         BeforeValidator(_text),
-        StringConstraints(pattern=r"^(latest|pin|[0-9]+)$"),
-        WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[0-9]+)$"}),
+        StringConstraints(pattern=r"^(latest|pin|[1-9][0-9]*)$"),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": "^(latest|pin|[1-9][0-9]*)$"}),
     ] = Field(
         "latest",
         description="A version number; `pin`: the number that is newest when a release begins, which a way back and a "
@@ -450,7 +464,7 @@ class ServiceConfig(Workload):
     kind: Literal["service", "worker_pool"] | None = Field(
         None, description="`service` (the default), or `worker_pool`: it takes no requests."
     )
-    name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
+    name: Filled | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
     regions: Words | None = Field(None, description="Those of the target's regions that it runs in. Default: all.")
     after: Words | None = Field(
         None, description="Services that have all their traffic on the release before this one gets any."
@@ -473,7 +487,7 @@ class ServiceConfig(Workload):
 class JobConfig(Workload):
     """A Cloud Run job."""
 
-    name: str | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
+    name: Filled | None = Field(None, description="Name on Cloud Run. Default: the target's `service_name`.")
     when: Literal["release", "after", "manual"] = Field(
         "manual",
         description="`release`: run on the new image before any traffic moves. `after`: run once the release serves "
@@ -558,7 +572,7 @@ class IamCheckConfig(Model):
 class ServingCheckConfig(Model):
     """What serves equals what was released. This is always checked; naming it sets which services and how long."""
 
-    serving: tuple[str, ...] = Field(description="Services.")
+    serving: tuple[str, ...] = Field(min_length=1, description="Services.")
     digest: Literal["{release.digest}"] = Field("{release.digest}", description="Expected digest: the released one.")
     deadline: Duration = Field(60.0, description="Time in which it must be so.")
 
@@ -597,7 +611,7 @@ class CloudRunTarget(Model):
     """Google Cloud Run."""
 
     type: Literal["cloud_run"] = Field(description="`cloud_run`")
-    project: str = Field(description="Project id.")
+    project: Filled = Field(description="Project id.")
     region: Regions = Field(
         description="Region. Of several the first is released and verified, then the others together."
     )
@@ -680,7 +694,9 @@ class HerokuTarget(Model):
         default_factory=dict, description="Dynos by process type. *Parsed; not acted on yet.*"
     )
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
-    review_apps: dict[str, Any] = Field(default_factory=dict, description="Review apps. *Parsed; not acted on yet.*")
+    review_apps: dict[str, Any] = Field(
+        default_factory=dict, description="Review apps. *Parsed; no release looks at it.*"
+    )
 
 
 TargetConfig: TypeAlias = Annotated[CloudRunTarget | HerokuTarget, Field(discriminator="type")]
@@ -759,7 +775,7 @@ class EnvironmentConfig(Model):
         default_factory=dict, description="What differs from the target's services."
     )
     jobs: dict[str, JobConfig] = Field(default_factory=dict, description="What differs from the target's jobs.")
-    project: str | None = Field(None, description="Project id, instead of the target's.")
+    project: Filled | None = Field(None, description="Project id, instead of the target's.")
     region: Regions | None = Field(None, description="Region or regions, instead of the target's.")
     strategy: Strategy | None = Field(None, description="How traffic moves here, instead of the target's or services'.")
     watch: WatchConfig | None = Field(None, description="Watch of the error log here, instead of the target's.")
@@ -788,5 +804,5 @@ class Config(Model):
     targets: dict[Name, TargetConfig] = Field(min_length=1, description="Where the application can run.")
     environments: dict[Name, EnvironmentConfig] = Field(min_length=1, description="The environments.")
     config_vars: dict[str, Any] = Field(
-        default_factory=dict, description="Rules for config vars. *Parsed; not acted on yet.*"
+        default_factory=dict, description="Rules for config vars. *Parsed; no release looks at it.*"
     )

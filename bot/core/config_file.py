@@ -51,10 +51,15 @@ def load(text: str, *, file: str) -> Config:
 def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     """Drop what only repeats another complaint.
 
-    A key is missing where the same place has a misspelling of it; a list is empty once its wrong items are left out.
+    A key is missing where the same place has a misspelling of it; a list is empty once its wrong items are left out;
+    and where one word may stand for a list or a mapping, the other of the two is meant by what is written.
     """
     places = [error["loc"] for error in errors]
     unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+
+    misspelt_forms = {
+        error["loc"][:-1] for error in errors if _is_short_form(error) and isinstance(error["input"], str)
+    }
 
     def misspelt(place: Path) -> bool:
         around = (other for other in unknown if other[:-1] == place[:-1])
@@ -68,7 +73,14 @@ def _distinct(errors: list[ErrorDetails]) -> list[ErrorDetails]:
         for error in errors
         if not (error["type"] == "missing" and misspelt(error["loc"]))
         and not (error["type"] == "too_short" and emptied(error["loc"]))
+        and not (_is_short_form(error) and not isinstance(error["input"], str))
+        and not (error["type"] == "model_type" and error["loc"][:-1] in misspelt_forms)
     ]
+
+
+def _is_short_form(error: ErrorDetails) -> bool:
+    """Whether what is missed is the one word that may stand here instead of a list or a mapping."""
+    return error["type"] == "literal_error" and str(error["loc"][-1]).startswith("literal[")
 
 
 def _explain(details: ErrorDetails, node: Node) -> Problem:
@@ -103,7 +115,11 @@ def _explain(details: ErrorDetails, node: Node) -> Problem:
             quoted = (
                 f'"{given}"' if isinstance(given, str) and given.isdigit() else given
             )  # text, where a number should be
-            shown = f", not `{_shown(quoted)}`" if isinstance(given, str | int | float) else ""
+            shown = (
+                f", not `{_shown(quoted)}`"
+                if isinstance(given, str | int | float) and kind != "string_too_short"
+                else ""
+            )
             sentence = _SHOULD.get(kind, f"{message[0].lower()}{message[1:]}") + shown
     return Problem(line=line, path=path, sentence=sentence)
 
@@ -116,7 +132,9 @@ _SHOULD = {
     "tuple_type": "should be a list",
     "dict_type": "should be a mapping",
     "model_type": "should be a mapping",
+    "model_attributes_type": "should be a mapping",
     "too_short": "should not be empty",
+    "string_too_short": "should not be empty",
 }
 
 
@@ -145,7 +163,7 @@ _PATTERNS = {
     "^[a-z]([a-z0-9-]": "not a name: lower case letters, digits and hyphens, a letter first",
     "^[a-z][a-z0-9_]": "not a value's name: lower case letters, digits and underscores, a letter first",
     "^[a-z0-9][a-z0-9._-]": "not a context's name: lower case letters, digits, `.`, `_` and `-`",
-    "^[\\w-][\\w.-]": "no repository: write `owner/name`",
+    "^[A-Za-z0-9_-][A-Za-z0-9_.-]": "no repository: write `owner/name`",
     "^[A-Za-z_]": "not a variable's name: letters, digits and underscores, no digit first",
     "^(read|": "no role: write read, triage, write, maintain, admin, @login or @org/team",
     "^(latest|": "no version: write `latest` or a number",

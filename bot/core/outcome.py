@@ -104,6 +104,7 @@ class Reason(StrEnum):
     NOTHING_TO_RETRY = "nothing_to_retry"
     NOTHING_RECORDED = "nothing_recorded"
     ON_HOLD = "on_hold"
+    SUPERSEDED = "superseded"
     NOTHING_TO_ROLL_BACK_TO = "nothing_to_roll_back_to"
     NO_PREVIEW = "no_preview"
     TOO_MANY_PREVIEWS = "too_many_previews"
@@ -165,7 +166,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.PULL_REQUEST_DRAFT: "The pull request is a draft.",
     Reason.PULL_REQUEST_CONFLICTS: "The pull request conflicts with its base branch.",
     Reason.WRONG_BASE: "The pull request does not go into the default branch.",
-    Reason.FORK: "The head of the pull request is in a fork, and the environment does not allow that.",
+    Reason.FORK: "The head is in a fork, or a sha that was typed is on no branch here, and that is not allowed.",
     Reason.SHA_REQUIRED: "The command must name the sha it means.",
     Reason.SHA_UNKNOWN: "The named sha is not in the repository.",
     Reason.HEAD_MOVED: "The branch moved after the command was written, or the named sha is not its head.",
@@ -189,6 +190,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.NOTHING_TO_RETRY: "The newest release did not fail, or it was not released from here.",
     Reason.NOTHING_RECORDED: "No release of the environment is recorded that went well.",
     Reason.ON_HOLD: "Automatic releases of the environment are on hold: it was rolled back, and not unlocked since.",
+    Reason.SUPERSEDED: "A push whose run came late or was started again: what was released since holds it already.",
     Reason.NOTHING_TO_ROLL_BACK_TO: "No earlier release is recorded that was verified while it served.",
     Reason.NO_PREVIEW: "The environment has no previews, or the pull request has none there.",
     Reason.TOO_MANY_PREVIEWS: "As many previews are up as the environment allows.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal, TypeAlias
 
 from bot.core.checks import Check
@@ -130,7 +131,22 @@ Step: TypeAlias = Applied | Verify | Analysis | WatchLog
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The steps of one release. ``undo`` is whether a failure brings back the recorded serving state."""
+    """The steps of one release. ``undo`` is whether a failure brings back the recorded serving state.
+
+    Raises ValueError for steps that could never all be done: what runs them would stop halfway and see no failure.
+    """
 
     steps: tuple[Step, ...]
     undo: bool = True
+
+    def __post_init__(self) -> None:
+        waits = {step.id: step.needs for step in self.steps}
+        if len(waits) < len(self.steps):
+            raise ValueError(f"two steps have the same id: {', '.join(step.id for step in self.steps)}")
+        try:
+            tuple(TopologicalSorter(waits).static_order())
+        except CycleError as error:
+            raise ValueError(f"steps wait for each other: {', '.join(error.args[1])}") from None
+        unknown = sorted({need for needs in waits.values() for need in needs} - waits.keys())
+        if unknown:
+            raise ValueError(f"steps wait for what is not in the plan: {', '.join(unknown)}")

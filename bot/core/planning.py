@@ -116,8 +116,10 @@ def _add_stages(steps: list[Step], region: Region, timeout: float, needs: Needs)
         ends: list[str] = []
         for percent in sorted({strategy.stages[stage] for _, strategy in here}):
             units = [(unit, strategy) for unit, strategy in here if strategy.stages[stage] == percent]
+            # A percent that is one service's second stage may have been another's first.
+            before = {share for _, strategy in staged for share in strategy.stages[:stage]}
             shift = Shift(
-                id=_at(f"shift-{percent}", region),
+                id=_at(f"shift-{percent}" + (f"-stage-{stage + 1}" if percent in before else ""), region),
                 services=tuple(unit.key for unit, _ in units),
                 percent=percent,
                 timeout=timeout,

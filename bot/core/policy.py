@@ -13,7 +13,7 @@ from typing import Literal
 
 from bot.core import marks, windows
 from bot.core import promotion as promotions
-from bot.core.commands import REGISTRY, Command
+from bot.core.commands import REGISTRY, Command, spelled
 from bot.core.config import ROLES
 from bot.core.facts import CheckState, Lock, Permission, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
@@ -36,7 +36,8 @@ class Facts:
     command, ``thread`` the pull request where he did (0: on none). ``source`` is the record of the environment that the
     image is taken from (None: it could not be read), ``promoted`` that image, or why it is not known (None: not asked).
     ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``behind``
-    is how many commits of the default branch it lacks (None: not asked).
+    is how many commits of the default branch it lacks (None: not asked). ``stray``: the sha was typed and is on no
+    branch that is known; ``newer``: what was released since, which holds it.
     """
 
     trigger: Trigger
@@ -61,6 +62,8 @@ class Facts:
     now: datetime = _NEVER
     reviews: Reviews | None = None
     behind: int | None = None
+    stray: bool = False
+    newer: str = ""
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -165,6 +168,30 @@ def fork(facts: Facts) -> Refusal | None:
     return None if facts.command.sha else _sha_required(facts, "The head of this pull request is in a fork")
 
 
+def own_branch(facts: Facts) -> Refusal | None:
+    """A commit that was typed in a workflow's form is on a branch: GitHub finds those of forks here as well."""
+    if not facts.stray or facts.environment.gates.allow_forks:
+        return None
+    return Refusal(
+        reason=Reason.FORK,
+        sentence=f"`{short(facts.sha)}` is neither on `{facts.default_branch}` nor on the branch that the workflow "
+        "runs on: it may be a fork's.",
+        next="Run the workflow on the branch that holds it, or comment on its pull request.",
+    )
+
+
+def newest_push(facts: Facts) -> Refusal | None:
+    """A push does not take back what was released since: a run of it that is late, or started again, is over."""
+    if not facts.newer:
+        return None
+    return Refusal(
+        reason=Reason.SUPERSEDED,
+        sentence=f"`{short(facts.newer)}` has been released to `{facts.environment.name}` since, and it holds "
+        f"`{short(facts.sha)}`.",
+        next=f"Nothing; to go back on purpose: `/rollback {facts.environment.name}`",
+    )
+
+
 def named_sha(facts: Facts) -> Refusal | None:
     """Where the configuration asks for it, the command names the sha."""
     if facts.trigger != "comment" or not facts.environment.gates.require_sha or facts.command.sha:
@@ -176,7 +203,7 @@ def _sha_required(facts: Facts, why: str) -> Refusal:
     return Refusal(
         reason=Reason.SHA_REQUIRED,
         sentence=f"{why}: the command must say which commit it means.",
-        next=f"`/{facts.command.verb} {facts.environment.name} @{short(facts.sha)}`",
+        next=f"`{spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))}`",
     )
 
 
@@ -195,7 +222,8 @@ def sha_binding(facts: Facts) -> Refusal | None:
     if pull.merged or pull.from_fork:  # the merge commit does not move; a fork has its own gate
         return None
     head = short(facts.sha)
-    again = f"Look at `{head}`; if that is what you mean: `/deploy {facts.environment.name} @{head}`"
+    meant = spelled(facts.command, environment=facts.environment.name, sha=head)
+    again = f"Look at `{head}`; if that is what you mean: `{meant}`"
     if facts.head_pushed_at is None or facts.commented_at is None:
         return Refusal(
             reason=Reason.PUSH_UNKNOWN,
@@ -217,10 +245,11 @@ def _named_is_head(facts: Facts, pull: PullRequest) -> Refusal | None:
     if current.startswith(facts.command.sha):
         return None
     what = "merge commit" if pull.merged else "head"
+    meant = spelled(facts.command, environment=facts.environment.name, sha=short(current))
     return Refusal(
         reason=Reason.HEAD_MOVED,
         sentence=f"`{short(facts.command.sha)}` is not the {what} of this pull request, which is `{short(current)}`.",
-        next=f"Look at it; if that is what you mean: `/deploy {facts.environment.name} @{short(current)}`",
+        next=f"Look at it; if that is what you mean: `{meant}`",
     )
 
 
@@ -229,7 +258,7 @@ def required_checks(facts: Facts) -> Refusal | None:
     by_name: dict[str, list[CheckState]] = {}
     for check in facts.checks:
         by_name.setdefault(check.name, []).append(check)
-    again = f"`/{facts.command.verb} {facts.environment.name}`"
+    again = f"`{spelled(facts.command, environment=facts.environment.name)}`"
     red = [name for name in facts.required if any(check.state == "failure" for check in by_name.get(name, []))]
     if red:
         return Refusal(
@@ -319,10 +348,11 @@ def promotion(facts: Facts) -> Refusal | None:
     rule = facts.environment.promotion
     if rule is None:
         return None
-    again = f"/{facts.command.verb} {facts.environment.name}"
+    again = spelled(facts.command, environment=facts.environment.name)
     refusal = promotions.judge(rule, facts.source, facts.sha, again=again, now=facts.now)
     if refusal is None and facts.command.verb == "promote" and facts.trigger == "comment" and not facts.command.sha:
-        refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, again=again)
+        named = spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))
+        refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, named=named)
     if refusal is None and isinstance(facts.promoted, Refusal):
         refusal = facts.promoted
     return refusal
@@ -348,7 +378,7 @@ def locked(environment: str, lock: Lock) -> Refusal:
             f"`{environment}` is held by {record.actor}{pull} since {record.since:%H:%M:%S} UTC "
             f"(run {record.run_id}, `{short(record.sha)}`)."
         )
-        then = "Wait until that release has ended, then say it again."
+        then = "Wait until that release has ended, or cancel its run: that brings back what served before it."
     return Refusal(reason=Reason.LOCKED, sentence=sentence, next=then)
 
 
@@ -386,8 +416,10 @@ RELEASE_GATES: tuple[Gate, ...] = (
     pull_request_state,
     base,
     fork,
+    own_branch,
     named_sha,
     sha_binding,
+    newest_push,
     required_checks,
     reviewed,
     up_to_date,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from bot.core.commands import spelled
 from bot.core.config import parse_duration
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts, base, sha_binding, supported
@@ -67,7 +68,8 @@ def commit_meant(facts: Facts) -> Refusal | None:
     if refusal is None:
         return None
     head = short(facts.pull_request.head_sha if facts.pull_request else facts.sha)
-    again = f"Look at `{head}`; if that is what you mean: `/preview create {facts.environment.name} @{head}`"
+    meant = spelled(facts.command, environment=facts.environment.name, sha=head)
+    again = f"Look at `{head}`; if that is what you mean: `{meant}`"
     return replace(refusal, next=again)
 
 

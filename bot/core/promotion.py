@@ -133,11 +133,12 @@ def _soaking(found: Standing, rule: Promotion, said: str, again: str, now: datet
 
 
 def unseen(
-    rule: Promotion, history: Sequence[Entry], sha: str, commented_at: datetime | None, *, again: str
+    rule: Promotion, history: Sequence[Entry], sha: str, commented_at: datetime | None, *, named: str
 ) -> Refusal | None:
     """Return why a comment cannot have meant a commit that it does not name, None if it can.
 
-    It means what its author saw: what was verified before the comment, by the server's clock for both.
+    It means what its author saw: what was verified before the comment, by the server's clock for both. ``named`` is the
+    command with the sha.
     """
     found = standing(history, sha)
     if found is None or (commented_at is not None and found.since < commented_at):
@@ -147,7 +148,7 @@ def unseen(
         reason=Reason.HEAD_MOVED,
         sentence=f"`{rule.environment}` was released after the command was written: `{short(sha)}` was verified there "
         f"at {found.since:%H:%M:%S} UTC{said}.",
-        next=f"Look at `{short(sha)}`; if that is what you mean: `{again} @{short(sha)}`",
+        next=f"Look at `{short(sha)}`; if that is what you mean: `{named}`",
     )
 
 

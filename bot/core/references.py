@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from bot.core.config import BuildConfig, CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
+from bot.core.name_references import name_problems
 from bot.core.placeholders import BUILT_IN, names_in
 from bot.core.preview_references import preview_problems
-from bot.core.rollout_references import environment_rollout, no_such, partly, target_rollout
-from bot.core.words import listed, nearest, there_is
+from bot.core.rollout_references import environment_rollout, target_rollout
+from bot.core.words import listed, nearest, no_such, there_is
 
 Path = tuple[str | int, ...]
 
@@ -27,7 +28,7 @@ def references(config: Config) -> list[tuple[Path, str]]:
             problems += [(("targets", name, "suffix", key), no_such("environment", key, config.environments))
                          for key in unknown]  # fmt: skip
     problems += _placeholders(config)
-    problems += _twins(config)
+    problems += name_problems(config)
     default = config.default_environment
     if default is not None and default not in config.environments:
         problems.append((("default_environment",), no_such("environment", default, config.environments)))
@@ -92,41 +93,6 @@ def _filled_for(config: Config, path: Path) -> list[str]:
             return list(config.environments)
 
 
-def _twins(config: Config) -> list[tuple[Path, str]]:
-    """Find environments that are the same place: a release of one would replace the other."""
-    problems: list[tuple[Path, str]] = []
-    taken: dict[tuple[str, ...], str] = {}
-    for name, environment in config.environments.items():
-        target = config.targets.get(environment.target or next(iter(config.targets)))
-        for place in _places(config, name, environment, target):
-            first = taken.setdefault(place, name)
-            if first != name:
-                sentence = f"`{first}` and `{name}` are the same {place[0]}: give one of them a name, project or region"
-                problems.append((("environments", name), sentence))
-                break
-    return problems
-
-
-def _places(
-    config: Config, name: str, environment: EnvironmentConfig, target: CloudRunTarget | HerokuTarget | None
-) -> list[tuple[str, ...]]:
-    """Return what an environment's services are called, as far as it is known without the repository's variables."""
-    known = {"app": config.app, "env": name} | {key: str(value) for key, value in environment.values.items()}
-    match target:
-        case None:
-            return []
-        case HerokuTarget():
-            return [("Heroku app", partly(environment.app or target.app, known))]
-        case CloudRunTarget():
-            known["suffix"] = partly(target.suffix.get(name, target.suffix.get("default", "")), known)
-            project = partly(environment.project or target.project, known)
-            regions = [partly(region, known) for region in environment.region or target.region]
-            own = {key: environment.services[key].name for key in environment.services}
-            names = [own.get(key) or service.name or target.service_name.replace("{name}", key)
-                     for key, service in target.services.items()]  # fmt: skip
-            return [("Cloud Run service", project, region, partly(text, known)) for region in regions for text in names]
-
-
 def is_production(name: str, environment: EnvironmentConfig) -> bool:
     """Whether an environment is production: as declared, else by its name."""
     return environment.production if environment.production is not None else name in {"prod", "production"}
@@ -152,10 +118,10 @@ def _environment(config: Config, name: str, environment: EnvironmentConfig) -> l
         for key, service in environment.services.items():
             if service.scale is not None and key in target.services:
                 problems += _scale((*at, "services", key, "scale"), target.services[key], service)
-        problems += environment_rollout(config, name, environment, target)
+        problems += environment_rollout(name, environment, target)
         if environment.previews is not None:
             previews, here = environment.previews, (*at, "previews")
-            problems += preview_problems(here, previews, target)
+            problems += preview_problems(here, previews, environment, target)
             problems += _checks((*here, "verify"), previews.verify or (), target)
         if environment.app is not None:
             problems.append(((*at, "app"), "`app` names a Heroku app; this environment's target is Cloud Run"))

@@ -25,10 +25,10 @@ from bot.core.config import (
     ServiceConfig,
     Watch,
 )
+from bot.core.name_references import MAX_JOB, MAX_SERVICE, same_names, wrong_name
 from bot.core.placeholders import Values, fill
 from bot.core.previews import Previews
 from bot.core.references import is_production
-from bot.core.rollout_references import MAX_JOB, MAX_SERVICE, too_long
 from bot.core.spec import CloudRunSpec, HerokuSpec, JobSpec, ServiceSpec, Spec
 from bot.core.units import Region, preview_checks, regions_of
 from bot.core.words import short
@@ -78,10 +78,11 @@ class Environment:
         return tuple(job.key for job in jobs if job.config.when == "release")
 
 
-# Those who may deploy may undo it, and go on.
+# Those who may deploy may undo it, and go on; and a preview runs code with the same secrets as a release.
 _LIKE = {
     "promote": "deploy",
     "rollback": "deploy",
+    "preview": "deploy",
     "retry": "deploy",
     "lock": "deploy",
     "unlock": "deploy",
@@ -256,6 +257,7 @@ def _cloud_run(
         )
         for key, merged in _workloads(target, declared, "jobs")
     )
+    _distinct(at, services, jobs)
     auth = type(target.auth)(**fill(_declared(target.auth), values, f"{at}.auth")) if target.auth else None
     return CloudRunSpec(
         app=config.app,
@@ -341,13 +343,32 @@ def _without(layer: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
 def _name(target: CloudRunTarget, key: str, merged: Mapping[str, Any], values: Values, at: str, most: int) -> str:
     """Return the name on Cloud Run, which has ``most`` characters at most."""
     name: str = fill(merged.get("name") or target.service_name, values.with_names({"name": key}), f"{at}.name")
-    if len(name) > most:
+    wrong = wrong_name(name, most)
+    if wrong:
         raise ConfigError(
-            f"The name `{name}` is too long.",
-            problems=(f"{at}.name: {too_long(name, most)}",),
-            hint="Give the service or job a shorter `name`.",
+            f"Cloud Run takes no service or job that is called `{name}`.",
+            problems=(f"{at}.name: {wrong}",),
+            hint="Give it another `name`.",
         )
     return name
+
+
+def _distinct(at: str, services: Iterable[ServiceSpec], jobs: Iterable[JobSpec]) -> None:
+    """Refuse two services or jobs that only the repository's variables give the same name."""
+    regions: dict[str, dict[str, str]] = {}
+    for service in services:
+        regions.setdefault(service.region, {})[service.key] = service.name
+    for kind, names in (
+        *(("services", names) for names in regions.values()),
+        ("jobs", {job.key: job.name for job in jobs}),
+    ):
+        key, sentence = same_names(names)
+        if sentence:
+            raise ConfigError(
+                f"Two {kind} have the same name.",
+                problems=(f"{at}.{kind}.{key.partition('@')[0]}.name: {sentence}",),
+                hint="Give one of them another `name`.",
+            )
 
 
 def not_yet(config: Config, name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ behind is found in the record of the one that came after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry, serving_entry, serving_sha
@@ -43,22 +43,29 @@ def made(past: Sequence[Entry], serving: Serving) -> Entry | None:
 
 def before(past: Sequence[Entry], current: Entry | None, environment: str) -> Goal | Refusal:
     """Return what served before the present release: the last that was verified, however many failed in between."""
+    if current is None:
+        return _nothing(environment, None)
+    goal = verified(past, current.record.before, current.record.before_sha)
+    if goal is None:
+        return _nothing(environment, current)
+    return goal if goal.sha else replace(goal, sha=current.record.sha)
+
+
+def verified(past: Sequence[Entry], state: Serving, sha: str = "") -> Goal | None:
+    """Return a state that was found, if it was verified, else what the release that left it had found, and so on.
+
+    ``sha``: the state's, as far as it was written down. None if there is no such state.
+    """
     seen: set[int] = set()
-    entry = current
-    while entry is not None and entry.deployment.id not in seen:
-        seen.add(entry.deployment.id)
-        state = entry.record.before
-        if not state.exists:
-            break
+    while state.exists:
         maker = made(past, state)
         if maker is None or maker.succeeded:
-            return Goal(state=state, sha=_sha(entry, state, maker), entry=maker)
-        entry = maker  # what it left was never verified: what it found may have been
-    return _nothing(environment, current)
-
-
-def _sha(entry: Entry, state: Serving, maker: Entry | None) -> str:
-    return entry.record.before_sha or serving_sha(state) or (maker.record.sha if maker else entry.record.sha)
+            return Goal(state=state, sha=sha or serving_sha(state) or (maker.record.sha if maker else ""), entry=maker)
+        if maker.deployment.id in seen:
+            return None
+        seen.add(maker.deployment.id)
+        state, sha = maker.record.before, maker.record.before_sha
+    return None
 
 
 def named(past: Sequence[Entry], serving: Serving, name: str, environment: str) -> Goal | Refusal:

@@ -149,9 +149,9 @@ def _serving(configs: Iterable[CheckConfig], keys: Mapping[str, str]) -> Serving
     check = ServingCheck(name="serving", services=tuple(keys.values()))
     if declared is None:
         return check
-    return replace(
-        check, services=tuple(keys[name] for name in declared.serving if name in keys), deadline=declared.deadline
-    )
+    # A region that has none of those that are named is not left unlooked at.
+    named = tuple(keys[name] for name in declared.serving if name in keys) or check.services
+    return replace(check, services=named, deadline=declared.deadline)
 
 
 def _phases(item: HttpCheckConfig) -> tuple[Phase, ...]:

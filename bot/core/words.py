@@ -47,6 +47,13 @@ def there_is(names: Iterable[str]) -> str:
     return f"there {'are' if len(known) > 1 else 'is'} {listed(known) or 'none'}"
 
 
+def no_such(what: str, name: str, names: Iterable[str]) -> str:
+    """Return what to say of a name that leads nowhere: the nearest one, else all."""
+    names = sorted(names)
+    guess = nearest(name, names)
+    return f"there is no {what} `{name}`; " + (f"did you mean `{guess}`?" if guess else there_is(names))
+
+
 def spent(seconds: float, total: float) -> str:
     """Return how much of a time is over, in the unit that suits the whole: ``12 of 60 minutes``."""
     days, hours, minutes = 86400.0, 3600.0, 60.0

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TextIO
@@ -97,6 +96,15 @@ def command(name: str, message: str = "", **properties: str | int | None) -> str
     return f"::{name}{' ' if listed else ''}{listed}::{escape_data(message)}"
 
 
+def inert(text: str) -> str:
+    """Return text that may quote others for the log, so that the runner takes no line of it for a workflow command.
+
+    It knows two forms (actions/runner, ``ActionCommand.cs``): ``::`` at a line's start, white space aside, and an older
+    one, ``##[``, anywhere.
+    """
+    return "\n".join(f"| {line}" for line in text.replace("##[", "## [").splitlines())
+
+
 def masks(secret: str) -> list[str]:
     """Commands that hide a secret in the log: one for each line of it, since the log is masked by the line."""
     lines = [line.strip() for line in secret.splitlines()]
@@ -108,17 +116,12 @@ def masks(secret: str) -> list[str]:
 class Commands:
     """Writes workflow commands to a stream, which is standard output on a runner."""
 
-    def __init__(self, stream: TextIO, *, token: Callable[[], str] = random_token) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._token = token
 
     def notice(self, message: str, *, title: str = "", file: str = "", line: int | None = None) -> None:
         """Annotate the run with a notice, at a file's line where given."""
         self._line(command("notice", message, title=title, file=file, line=line))
-
-    def warning(self, message: str, *, title: str = "", file: str = "", line: int | None = None) -> None:
-        """Annotate the run with a warning."""
-        self._line(command("warning", message, title=title, file=file, line=line))
 
     def error(self, message: str, *, title: str = "", file: str = "", line: int | None = None) -> None:
         """Annotate the run with an error."""
@@ -128,25 +131,6 @@ class Commands:
         """Hide a secret in all that the log shows from here on."""
         for text in masks(secret):
             self._line(text)
-
-    @contextmanager
-    def group(self, title: str) -> Iterator[None]:
-        """Fold what is printed inside."""
-        self._line(command("group", title))
-        try:
-            yield
-        finally:
-            self._line(command("endgroup"))
-
-    @contextmanager
-    def stop_commands(self) -> Iterator[None]:
-        """Print third-party text inside: nothing in it is taken for a workflow command."""
-        token = self._token()
-        self._line(command("stop-commands", token))
-        try:
-            yield
-        finally:
-            self._line(command(token))
 
     def _line(self, text: str) -> None:
         self._stream.write(f"{text}\n")

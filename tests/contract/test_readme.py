@@ -134,6 +134,13 @@ def test_the_readme_shows_the_two_commands_first() -> None:
     ]
 
 
+def test_the_readme_counts_the_scenarios() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-I", "-m", "bot.sandbox", "--list"], capture_output=True, text=True, check=True
+    )
+    assert f"one of {len(listed.stdout.splitlines())} stories" in (ROOT / "README.md").read_text("utf-8")
+
+
 def test_every_nox_session_exists() -> None:
     sessions = {
         node.name

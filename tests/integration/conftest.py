@@ -188,6 +188,7 @@ class FakeGitHub:
         self.branch_requires: tuple[str, ...] = ("ci",)
         self.pushes: dict[tuple[str, str], datetime] = {}
         self.came_by: dict[str, tuple[int, ...]] = {}
+        self.strangers: set[str] = set()  # commits that no other one contains
         self.heads: dict[str, str] = {}  # of other repositories
         self.kept: list[Deployment] = []
         self.transient: set[str] = set()  # environments whose deployments nothing but the bot makes inactive
@@ -254,11 +255,14 @@ class FakeGitHub:
         return self.pushes.get((branch, sha))
 
     def compare(self, base: str, head: str) -> Comparison:
+        """All commits are in one line, by their numbers, but for the strangers."""
         if self.comparison is not None:
             self._log("compare", base, head)
             return self.comparison
         self._log("compare", base, head)
-        return Comparison(ahead_by=2, behind_by=0, commits=(Commit(sha=head, subject="Sell more"),))
+        at = self.commits.get(head, head)
+        apart = base[:7] > at[:7] or bool({base, at} & self.strangers)
+        return Comparison(ahead_by=2, behind_by=2 * apart, commits=(Commit(sha=head, subject="Sell more"),))
 
     def pull_requests_of(self, sha: str) -> tuple[int, ...]:
         self._log("pull_requests_of", sha)
@@ -489,6 +493,10 @@ class FakeRegistry:
         self.kept.append((release.key, tuple(images), newest))
 
 
+def _shares(state: ServiceState) -> dict[str, int]:
+    return {share.revision: share.percent for share in state.traffic if share.percent}
+
+
 class FakeTarget:
     """Two services, one job. What is applied happens at once and is seen at the second look.
 
@@ -593,8 +601,8 @@ class FakeTarget:
                 shifted = all(self._share(service, known) == step.percent for service in step.services)
                 return Done() if shifted else None
             case Restore():
-                now = {state.service: state.revision for state in self.live.values()}
-                back = all(now[state.service] == state.revision for state in step.to.services)
+                now = {state.service: _shares(state) for state in self.live.values()}
+                back = all(now[state.service] == _shares(state) for state in step.to.services)
                 return Done(detail="restored") if back else None
 
     def apply(self, step: Applied, known: Known) -> Running | Done:

@@ -91,6 +91,15 @@ def test_status_from_the_record_where_the_target_cannot_be_asked(world: Any, err
     assert word in world.shown
 
 
+def test_status_for_a_mere_reader_uses_no_right_to_the_cloud(world: Any) -> None:
+    """On a public repository everybody is one."""
+    world.released(7)
+    answered(world, world.say("/status staging", author="rita"), Reason.STATUS_SHOWN)
+    assert not world.log.named("connect")
+    assert "`0000007`" in world.shown
+    assert "only those who may do more than read" in world.shown
+
+
 @pytest.mark.parametrize(("readable", "word"), [(True, "max, since 11:59:00 UTC"), (False, "held, unreadable")])
 def test_status_shows_who_holds_an_environment(world: Any, readable: bool, word: str) -> None:
     record = LockRecord(

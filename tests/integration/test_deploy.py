@@ -15,6 +15,7 @@ from bot.core.serving import ServiceState
 from bot.errors import UpstreamError
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
+TWO = "0000002" + "0" * 33
 
 
 def test_a_comment_is_released(world: Any) -> None:
@@ -114,8 +115,56 @@ def test_a_dispatch_is_released(world: Any) -> None:
 
 def test_a_dispatch_may_name_a_short_sha(world: Any) -> None:
     world.github.commits["feature"] = "abcdef1" + "2" * 33
+    world.github.commits["main"] = "abcdef2" + "2" * 33
     outcome = world.handle(world.dispatch(), command="deploy", environment="staging", pinned_sha="abcdef12")
     assert (outcome.reason, outcome.sha) == (Reason.RELEASED, "abcdef1" + "2" * 33)
+
+
+def test_a_dispatch_for_a_commit_that_is_on_no_branch_is_refused_as_a_forks(world: Any) -> None:
+    """GitHub finds the commits of forks in the repository that they were forked from."""
+    forked = "f00dbad" + "2" * 33
+    world.github.commits["eve"] = forked
+    world.github.strangers.add(forked)
+    outcome = world.handle(world.dispatch(), command="deploy", environment="staging", pinned_sha="f00dbad")
+    assert (outcome.reason, outcome.exit_code, world.mutations()) == (Reason.FORK, 1, [])
+    assert "`f00dbad` is neither on `main` nor on the branch" in "".join(world.summary)
+    again = {"command": "deploy", "environment": "staging", "pinned_sha": forked}
+    assert world.handle(world.dispatch(), **again, phase="release").reason is Reason.FORK
+    run_on = world.handle(
+        world.dispatch(), **again, sha=forked
+    )  # it is the head of the branch that the form was sent on
+    assert run_on.reason is Reason.RELEASED
+
+
+def test_a_dispatch_may_name_a_commit_of_the_branch_it_runs_on(world: Any) -> None:
+    world.github.commits["topic"] = sha = "0000009" + "0" * 33
+    asked = {"command": "deploy", "environment": "staging", "pinned_sha": sha}
+    assert world.handle(world.dispatch(), **asked).reason is Reason.FORK
+    assert world.handle(world.dispatch(), **asked, ref="refs/heads/topic").reason is Reason.RELEASED
+
+
+def test_a_push_does_not_take_back_what_was_released_since(world: Any) -> None:
+    world.github.commits["main"] = TWO
+    assert world.handle(world.push(TWO)).reason is Reason.RELEASED
+    world.log.calls.clear()
+    late = world.handle(world.push(ONE))
+    assert (late.decision, late.reason, late.exit_code) == (Decision.REFUSED, Reason.SUPERSEDED, 0)
+    assert world.mutations() == []
+    assert "it holds `0000001`" in "".join(world.summary)
+    world.github.commits["main"] = ONE  # somebody has set the branch back
+    assert world.handle(world.push(ONE)).reason is Reason.RELEASED
+
+
+def test_a_push_that_waited_for_a_later_one_is_over(world: Any) -> None:
+    world.github.commits["main"] = TWO
+
+    def later() -> None:
+        world.log.hooks.clear()
+        assert world.handle(world.push(TWO)).reason is Reason.RELEASED
+
+    world.log.hooks["take_lock"] = later
+    assert world.handle(world.push(ONE)).reason is Reason.SUPERSEDED
+    assert world.target.serves() == {TWO}
 
 
 @pytest.mark.parametrize("sha", ["dddddddd", "d" * 40])
@@ -173,6 +222,19 @@ def test_a_release_job_with_nothing_of_its_own_is_ignored(world: Any) -> None:
 def test_a_question_beside_a_command_does_not_hide_it_from_the_release_job(world: Any, text: str) -> None:
     outcome = world.say(text, phase="command")
     assert (outcome.decision, outcome.environments, outcome.sha) == (Decision.RELEASE, ("staging",), SEVEN)
+
+
+def test_commands_that_mean_different_commits_pin_none(world: Any) -> None:
+    config = world.github.files[".github/slipway.yml", "main"]
+    promoting = config.replace("production: {target: gcp,", "production: {target: gcp, promote_from: staging,")
+    world.github.files[".github/slipway.yml", "main"] = promoting
+    world.released(8)
+    outcome = world.say("/unlock production\n/deploy staging", author="ada", phase="command")
+    assert (outcome.environments, outcome.sha) == (("staging",), SEVEN)
+    outcome = world.say("/promote production\n/deploy staging", author="ada", phase="command")
+    assert (outcome.environments, outcome.sha) == (("production", "staging"), "")
+    outcome = world.say("/rollback staging", author="ada", phase="command")
+    assert (outcome.environments, outcome.sha) == (("staging",), "")
 
 
 def test_what_was_let_through_is_released_though_a_later_command_was_refused(world: Any) -> None:

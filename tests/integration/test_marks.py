@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.facts import Lock, LockRecord
+from bot.core.facts import Lock, LockRecord, Run
 from bot.core.outcome import Decision, Reason
 
 LOCK = '/lock staging --reason="demo at ten"'
@@ -286,3 +286,14 @@ def test_status_shows_locks_and_freezes_in_force(shop: Any) -> None:
     shop.say("/status")
     assert "kept for" not in shop.shown
     assert "🔒 frozen by max (fair)" in shop.shown
+
+
+@pytest.mark.parametrize("body", ["/cancel staging", "/unlock staging --force"])
+def test_who_starts_a_run_again_needs_the_right_too(running: Any, body: str) -> None:
+    running.say("/lock staging --reason=mine", author="lee", number=8)
+    again = Run(id=900, attempt=2, url="")
+    outcome = running.say(body, author="max", run=again, actor="dana")
+    assert outcome.reason in {Reason.FORBIDDEN, Reason.CLAIMED}
+    assert not cancelled(running)
+    assert "staging" in running.github.marks["claim"]
+    assert running.say(body, author="max", run=again, actor="max").decision is Decision.DONE

@@ -181,7 +181,24 @@ def test_two_changes_of_an_environment_do_not_go_into_one_comment(staging: Any) 
     assert outcome.reason is Reason.TOO_MANY_COMMANDS
     outcome = staging.say("/deploy staging\n/preview create staging")
     assert outcome.reason is Reason.TOO_MANY_COMMANDS
-    assert "about releases or about previews" in staging.shown
+    assert "changes releases or previews" in staging.shown
+    outcome = staging.say("/preview create staging\n/unlock production")
+    assert outcome.reason is Reason.TOO_MANY_COMMANDS
+
+
+def test_who_may_not_deploy_there_may_not_run_code_with_its_secrets(staging: Any) -> None:
+    key = ".github/slipway.yml", "main"
+    staging.github.files[key] = staging.github.files[key].replace(
+        "permissions: {rollback", "permissions: {deploy: admin, rollback"
+    )
+    assert staging.say("/preview create staging").reason is Reason.FORBIDDEN
+    assert staging.say("/preview create staging", author="ada").reason is Reason.PREVIEW_UP
+    staging.with_previews("{renew: push}")
+    staging.github.files[key] = staging.github.files[key].replace(
+        "permissions: {rollback", "permissions: {deploy: admin, rollback"
+    )
+    staging.pull(7, head_sha=sha_of(76))
+    assert staging.handle(staging.followed("synchronize")).reason is Reason.FORBIDDEN
 
 
 def test_as_many_as_there_may_be(staging: Any) -> None:
@@ -190,7 +207,7 @@ def test_as_many_as_there_may_be(staging: Any) -> None:
     preview(staging, 8)
     outcome = staging.say("/preview create")
     assert (outcome.decision, outcome.reason) == (Decision.FAILED, Reason.TOO_MANY_PREVIEWS)
-    assert "`staging` has 1 previews, as many as it may have: of the pull requests `8`." in staging.shown
+    assert "`staging` has as many previews as it may have (1): of the pull requests `8`." in staging.shown
     assert tags(staging) == {"web": ["pr-8"]}
     assert staging.github.locks == {}
     preview(staging, 8)  # its own does not count

@@ -113,6 +113,22 @@ def test_what_was_rolled_back_there_is_refused(shop: Any) -> None:
     assert (promoted.decision, promoted.sha) == (Decision.RELEASED, sha(6))
 
 
+def test_what_is_rolled_back_there_meanwhile_is_refused(shop: Any) -> None:
+    for number in (6, 7):
+        shop.released(number)
+    soak(shop)
+
+    def rollback() -> None:
+        shop.log.hooks.clear()
+        assert shop.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK
+
+    shop.log.hooks["take_lock"] = rollback
+    outcome = shop.say("/promote production", author="ada")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.PROMOTION_UNVERIFIED)
+    assert "`0000007` was rolled back on `staging`" in shop.shown
+    assert shop.github.states("production") == []
+
+
 def test_what_staging_no_longer_serves_is_taken_from_the_record(shop: Any) -> None:
     shop.released(7)
     soak(shop)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.facts import CheckState, Comparison, Opinion
+from bot.core.facts import CheckState, Comparison, Opinion, Run
 from bot.core.outcome import Decision, Reason
 
 SEVEN, ONE = "0000007" + "0" * 33, "0000001" + "0" * 33
@@ -71,9 +71,42 @@ def test_what_was_typed(world: Any, text: str, reason: Reason) -> None:
     refused(world, world.say(text), reason)
 
 
-def test_a_mistyped_environment_gets_the_nearest_name(world: Any) -> None:
-    world.say("/deploy stagign")
-    assert "`/deploy staging`" in world.shown
+def test_a_run_that_somebody_else_starts_again_needs_his_role_too(world: Any) -> None:
+    """GitHub runs it with the first one's event: it says nothing of who wanted it this time."""
+    again = Run(id=501, attempt=2, url="https://github.test/r")
+    event = world.comment("/deploy production", author="ada")
+    refused(world, world.handle(event, run=again, actor="dana"), Reason.FORBIDDEN)
+    assert "and dana has not got it" in world.shown
+    assert world.handle(event, run=again, actor="eve").reason is Reason.FORBIDDEN  # nobody knows him
+    assert world.mutations() == []
+    assert world.handle(event, run=again, actor="Ada").reason is Reason.RELEASED
+    first = world.handle(
+        world.comment("/deploy production", author="ada"), actor="eve"
+    )  # whoever: it is the first attempt
+    assert first.reason is Reason.RELEASED
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/deploy stagign", "/deploy staging"),
+        ("/deploy stagign @0000007", "/deploy staging @0000007"),
+        ("/preview create stagign --ttl=2d", "/preview create staging --ttl=2d"),
+        ("/rollback stagign --to=12", "/rollback staging --to=12"),
+        ("/rollback --to=12", "/rollback staging --to=12"),  # production comes first in the alphabet
+    ],
+)
+def test_a_mistyped_environment_gets_the_nearest_name_and_keeps_the_rest(world: Any, typed: str, meant: str) -> None:
+    world.say(typed, author="ada")
+    assert f"**Next:** `{meant}`" in world.shown
+
+
+@pytest.mark.parametrize("state", ["pending", "failure"])
+def test_a_command_that_names_its_sha_is_to_be_said_again_with_it(world: Any, state: Any) -> None:
+    gates(world, "{required_checks: [ci], require_sha: true}")
+    world.github.check_states[SEVEN] = (CheckState(name="ci", state=state),)
+    world.say("/deploy staging @0000007")
+    assert "then `/deploy staging @0000007`" in world.shown
 
 
 def test_a_head_that_was_pushed_after_the_comment(world: Any) -> None:

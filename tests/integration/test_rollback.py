@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from bot.core.canary import Observed
 from bot.core.outcome import Decision, Reason
 from bot.core.serving import ServiceState, TrafficShare
+from bot.errors import UpstreamError
 
 
 def sha(number: int) -> str:
@@ -40,6 +42,24 @@ def test_a_rollback_puts_pushes_on_hold_until_somebody_unlocks(world: Any) -> No
     assert world.say("/unlock staging").reason is Reason.UNLOCKED
     assert "that max left at" in world.shown
     assert world.handle(world.push()).reason is Reason.RELEASED
+
+
+def test_a_push_that_waited_for_a_rollback_meets_its_hold(world: Any) -> None:
+    """It had looked for one before the rollback put it: the environment was held by a preview meanwhile."""
+    world.released(5)
+    world.released(6)
+    done: list[Any] = []
+
+    def rollback() -> None:
+        world.log.hooks.clear()
+        done.append(world.say("/rollback staging", author="max"))
+
+    world.log.hooks["take_lock"] = rollback
+    outcome = world.handle(world.push())
+    assert done[0].reason is Reason.ROLLED_BACK
+    assert (outcome.decision, outcome.reason, outcome.exit_code) == (Decision.REFUSED, Reason.ON_HOLD, 0)
+    assert world.target.serves() == {sha(5)}
+    assert world.github.locks == {}
 
 
 def test_people_may_release_in_spite_of_a_hold(world: Any) -> None:
@@ -213,7 +233,8 @@ def test_a_release_whose_way_back_failed_can_be_rolled_back(world: Any) -> None:
 
 
 # -- runs that ended before they did ------------------------------------------------------------------------------
-def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any) -> None:
+@pytest.mark.parametrize("who", ["the same command", "another one"])
+def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any, who: str) -> None:
     for number in (5, 6, 7):
         world.released(number)
     event = world.comment("/rollback staging", author="max")
@@ -223,7 +244,7 @@ def test_an_interrupted_rollback_said_again_goes_where_it_meant_to(world: Any) -
     world.log.heal()
     assert world.target.serves() == {sha(6)}
     assert world.github.kept[-1].state == "in_progress"
-    outcome = world.handle(event)
+    outcome = world.handle(event if who == "the same command" else world.comment("/rollback staging", author="max"))
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
     assert world.target.serves() == {sha(6)}
 
@@ -239,7 +260,49 @@ def test_a_rollback_after_an_interrupted_release_brings_back_what_served_before_
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(6))
 
 
+def _worse(world: Any) -> Any:
+    def measure(*_: Any) -> dict[str, Observed]:
+        shares = world.target.live["web"].traffic
+        candidate = world.target.candidate_of("web")
+        return {one.revision: Observed(requests=3000, errors=900 * (one.revision == candidate)) for one in shares}
+
+    return measure
+
+
+@pytest.mark.parametrize("flags", ["", " --dry-run"])
+def test_a_rollback_of_a_share_of_the_traffic_goes_no_further_than_what_has_the_rest(world: Any, flags: str) -> None:
+    """Its candidate has the smaller share: what has the larger one is what it was released over, not the present."""
+    path = ".github/slipway.yml", "main"
+    stages = "strategy: {type: canary, stages: [10], stage_time: 5m, deadline: 20m, metrics: [errors]}"
+    world.github.files[path] = world.github.files[path].replace("web: {public", f"web: {{{stages}, public")
+    world.target.requests = {"web": {"r": Observed(requests=360_000, errors=360)}}
+    world.released(5)
+    world.released(6)
+    world.target.broken.add("undo")
+    world.target.measure = _worse(world)
+    outcome = world.say("/deploy staging")
+    assert (outcome.reason, outcome.result["release"]["restored"]) == (Reason.CANARY_FAILED, False)
+    shares = {share.revision[9:16]: share.percent for share in world.target.live["web"].traffic}
+    assert shares == {"0000007": 10, "0000006": 90}
+    world.target.broken.clear()
+    assert "`/rollback staging`" in world.shown
+    outcome = world.say(f"/rollback staging{flags}", author="max")
+    assert outcome.sha == sha(6)
+    assert flags or world.target.serves() == {sha(6)}
+
+
 def test_a_dry_run_says_when_there_is_nothing_to_go_back_to(world: Any) -> None:
     assert world.say("/rollback staging --dry-run", author="max").reason is Reason.NOTHING_TO_ROLL_BACK_TO
     assert world.mutations() == []
     assert not world.log.named("take_lock")
+
+
+def test_what_could_not_be_written_is_no_markdown_in_the_summary(world: Any) -> None:
+    world.released(5)
+    world.released(6)
+    trick = UpstreamError("<img src=x> [here](https://evil.test) @eve", service="GitHub", operation="x", status=500)
+    world.log.fail("edit_comment", error=trick)
+    world.say("/rollback staging", author="max")
+    said = "".join(world.summary)
+    assert "could not be written" in said
+    assert not [word for word in ("<img", "](https://evil", "@eve") if word in said]

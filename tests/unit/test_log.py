@@ -59,6 +59,17 @@ def test_a_line_is_json_with_level_time_and_what_was_bound(stream: io.StringIO) 
     }
 
 
+@pytest.mark.parametrize(
+    "said", ["::set-output name=sha::x", "step: ##[set-output name=sha;]x", "a\n::stop-commands::x"]
+)
+def test_no_line_is_a_workflow_command(said: str, stream: io.StringIO) -> None:
+    """The runner takes the older form wherever it stands in a line."""
+    configure(level="info", masker=Masker(), stream=stream)
+    structlog.get_logger().info("step", detail=said)
+    assert [line["detail"] for line in lines(stream)] == [said]
+    assert all("##[" not in line and not line.lstrip().startswith("::") for line in stream.getvalue().splitlines())
+
+
 def test_what_was_bound_is_there_in_every_thread(stream: io.StringIO) -> None:
     configure(level="info", masker=Masker(), stream=stream).bind(sha="4f9a1c2")
     with ThreadPoolExecutor(2) as pool:

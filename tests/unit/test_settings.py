@@ -30,7 +30,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert made.run.url == "https://github.com/acme/shop/actions/runs/71"
     assert (made.api_url, made.graphql_url) == ("https://api.github.com", "https://api.github.com/graphql")
     assert (made.phase, made.config_path, made.log_level) == ("all", ".github/slipway.yml", "info")
-    assert (made.variables, made.allowed_bots, made.output_path) == ({}, frozenset(), None)
+    assert (made.variables, made.allowed_bots) == ({}, frozenset())
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("", 20), (" 30 ", 30), ("1", 1), ("120", 120)])
@@ -52,7 +52,6 @@ def test_what_is_said_is_taken() -> None:
         GITHUB_SERVER_URL="https://git.acme.test",
         GITHUB_ACTOR="dana",
         GITHUB_TRIGGERING_ACTOR="max",
-        GITHUB_OUTPUT="/tmp/out",
         SLIPWAY_CONFIG_PATH="deploy.yml",
         SLIPWAY_PHASE="release",
         SLIPWAY_ENVIRONMENT="staging",
@@ -69,7 +68,6 @@ def test_what_is_said_is_taken() -> None:
     assert (made.pinned_sha, made.command, made.reaction_id) == ("4f9a1c2", "deploy", 9)
     assert made.variables == {"REGION": "europe-west1", "N": "3"}
     assert made.allowed_bots == {41, 42}
-    assert made.output_path == Path("/tmp/out")
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRON))
@@ -101,7 +99,7 @@ def test_what_is_required_is_named(name: str) -> None:
         ("SLIPWAY_SHA", "abc"),
         ("SLIPWAY_SHA", "main"),
         ("SLIPWAY_SHA", "a" * 41),
-        ("SLIPWAY_COMMENT_ID", "nine"),
+        ("SLIPWAY_REACTION_ID", "nine"),
         ("SLIPWAY_REACTION_ID", "0x9"),
         ("SLIPWAY_ALLOWED_BOTS", "dependabot"),
         ("SLIPWAY_ALLOWED_BOTS", "9" * 5000),

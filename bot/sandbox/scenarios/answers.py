@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.sandbox.github import payloads
-from bot.sandbox.scenarios.expectations import COMMON, ended, ignored, nothing_changed, reacted, says, serves
+from bot.sandbox.scenarios.expectations import COMMON, ended, ignored, nothing_changed, reacted, says, serves, spared
 from bot.sandbox.scenarios.model import Play, Scenario
 from bot.sandbox.scenarios.rollbacks import release
 
@@ -13,6 +13,12 @@ QUOTED = "Try\n\n```\n/deploy staging\n```\n\n> /deploy staging"
 
 
 def _status(play: Play) -> None:
+    play.release_main()
+    play.pull_request("feature")
+    play.say("/status")
+
+
+def _status_of_a_reader(play: Play) -> None:
     play.release_main()
     play.pull_request("feature")
     play.say("/status", author="rowan")
@@ -67,7 +73,7 @@ def _ignored(name: str, summary: str, act: Callable[[Play], None]) -> Scenario:
 SCENARIOS = (
     Scenario(
         name="status",
-        summary="`/status` by somebody who may only read: what serves in each environment, as the clouds say it",
+        summary="`/status`: what serves in each environment, as the clouds say it",
         act=_status,
         expectations=(
             *COMMON,
@@ -124,6 +130,20 @@ SCENARIOS = (
             *ended("answered", "rights_shown"),
             *nothing_changed(),
             *says("rowan has the role `read` here", "| `deploy` | — | — | — |", "| `history` | ✅ | ✅ | ✅ |"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="status-of-a-reader",
+        summary="`/status` by somebody who may only read, as all may in public: answered without asking any cloud",
+        act=_status_of_a_reader,
+        expectations=(
+            *COMMON,
+            *ended("answered", "status_shown"),
+            *nothing_changed(),
+            *spared("run", "sts", "heroku"),
+            *reacted("eyes", "rocket"),
+            *says("staging", lambda play: f"`{play.sha('main')}`", "from the record", never=("2/2 services",)),
         ),
         instant=True,
     ),

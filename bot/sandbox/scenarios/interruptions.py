@@ -74,6 +74,21 @@ def _rolled_back(play: Play) -> None:
     play.say("/rollback staging", author="lee")
 
 
+def _stage_rolled_back(play: Play) -> None:
+    """Kill the bot while web's candidate has a quarter of the traffic. Two releases came before it."""
+    play.release_main()
+    play.pull_request("feature")
+    play.say("/deploy staging")
+    web(play, f"strategy: {MONITORED}")
+    past(play)
+    play.begin()
+    play.pull_request("failing_pages")
+    bot = _Bot()
+    _when_traffic_moves(play, bot.kill)
+    _say(play, bot)
+    play.say("/rollback staging", author="lee")
+
+
 # -- cancelled ----------------------------------------------------------------------------------------------
 def _cancelled_stage(play: Play) -> None:
     """Cancel while web's candidate has a quarter of the traffic and is being compared."""
@@ -152,6 +167,18 @@ SCENARIOS = (
             *serves("main"),
             *says(lambda play: f"🟢 **staging** is back on `{play.sha('main')}`", comments=2),
             *says("was interrupted", never=("🟡",), comments=2, comment=0),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="canary-killed-and-rolled-back",
+        summary="the runner dies in the middle of a stage: `/rollback` goes back to what has the rest of the traffic",
+        act=_stage_rolled_back,
+        expectations=(
+            *COMMON,
+            *ended("released", "rolled_back"),
+            *serves("feature"),
+            *says(lambda play: f"🟢 **staging** is back on `{play.sha('feature')}`", comments=2),
         ),
         instant=True,
     ),

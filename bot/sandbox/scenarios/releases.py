@@ -58,6 +58,17 @@ def _push(play: Play) -> None:
     play.event("push", play.repository.push_payload(actor="lee"), actor="lee")
 
 
+def _push_overtaken(play: Play) -> None:
+    """The run of main's earlier push fails and is started again when the merge is live already."""
+    play.shas["main"] = play.repository.branches()["main"]
+    payload = play.repository.push_payload(actor="lee")  # no check has reported yet: refused
+    early = play.event("push", payload, actor="lee")
+    play.repository.check_run(play.shas["main"], name="ci", conclusion="success")
+    _push(play)
+    play.begin()
+    play.event("push", payload, actor="lee", run=play.repository.rerun(early.run))
+
+
 def _dispatch(play: Play) -> None:
     play.branch("feature")
     sha = play.shas["main"] = play.repository.branches()["main"]
@@ -83,7 +94,6 @@ def _two_jobs(play: Play) -> None:
     play.notes["environments"] = command.outputs.get("environments")
     extra = {
         "SLIPWAY_PHASE": "release", "SLIPWAY_ENVIRONMENT": "staging", "SLIPWAY_SHA": command.outputs["sha"],
-        "SLIPWAY_COMMENT_ID": command.outputs.get("comment-id", ""),
     }  # fmt: skip
     play.event("issue_comment", payload, environment="staging", extra=extra)
 
@@ -183,6 +193,17 @@ SCENARIOS = (
             *serves("merge"),
             *serves("", environment="production"),
             *says(lambda play: f"🟢 `{play.sha('merge')}` is live on **staging**"),
+        ),
+    ),
+    Scenario(
+        name="push-overtaken",
+        summary="the run of an earlier push is started again when a later one is live: nothing goes back",
+        act=_push_overtaken,
+        expectations=(
+            *COMMON,
+            *ended("refused", "superseded"),
+            *nothing_changed(),
+            *serves("merge"),
         ),
     ),
     Scenario(

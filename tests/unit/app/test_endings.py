@@ -7,6 +7,7 @@ import pytest
 
 from bot.app import endings
 from bot.core.checks import CheckResult
+from bot.core.commands import Command
 from bot.core.config_file import load
 from bot.core.facts import Comparison
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine, StepResult
@@ -87,22 +88,39 @@ def test_how_it_ended_on_one_line(over: dict[str, Any], said: str) -> None:
     ("over", "verb", "said"),
     [
         ({}, "deploy", ("/rollback staging", "/status")),
-        ({"before": Serving()}, "deploy", ("/status",)),
+        ({"way_back": False}, "deploy", ("/status",)),
         ({}, "rollback", ("/unlock staging", "/status")),
         ({"failed": make_failed(), "reason": Reason.BUILD_FAILED}, "deploy", ("after a fix: /deploy staging", "/status")),
         ({"failed": make_failed(), "reason": Reason.TIMED_OUT}, "deploy", ("/deploy staging", "/status")),
         ({"cancelled": True, "reason": Reason.CANCELLED}, "deploy", ("/deploy staging", "/status")),
         ({"failed": make_failed(), "restored": False}, "deploy", ("/rollback staging", "/status")),
+        ({"failed": make_failed(), "restored": False, "way_back": False}, "deploy", ("/status",)),
         ({"failed": make_failed()}, "rollback", ("/rollback staging", "/status")),
     ],
 )  # fmt: skip
 def test_what_to_type_next(over: dict[str, Any], verb: Any, said: tuple[str, ...]) -> None:
-    assert endings.following(make_ended(**over), make_report(verb=verb), verb) == said
+    way_back = over.pop("way_back", True)
+    command = Command(verb=verb)
+    assert endings.following(make_ended(**over), make_report(verb=verb), command, way_back=way_back) == said
 
 
-def test_what_was_promoted_is_promoted_again() -> None:
-    ended = make_ended(failed=make_failed(), reason=Reason.TIMED_OUT)
-    assert endings.following(ended, make_report(), "promote") == ("/promote staging", "/status")
+@pytest.mark.parametrize(
+    ("command", "reason", "said"),
+    [
+        (Command(verb="promote"), Reason.TIMED_OUT, "/promote staging"),
+        (Command(verb="deploy", sha="4f9a1c2"), Reason.TIMED_OUT, "/deploy staging @4f9a1c2"),
+        (Command(verb="deploy", sha="4f9a1c2"), Reason.BUILD_FAILED, "after a fix: /deploy staging"),
+        (
+            Command(verb="rollback", flags={"to": "12", "reason": "x y", "plan": "1f"}),
+            Reason.TIMED_OUT,
+            "/rollback staging --to=12",
+        ),
+    ],
+)
+def test_what_is_said_again_means_the_same(command: Command, reason: Reason, said: str) -> None:
+    ended = make_ended(failed=make_failed(), reason=reason)
+    report = make_report(verb="rollback" if command.verb == "rollback" else "deploy")
+    assert endings.following(ended, report, command, way_back=True) == (said, "/status")
 
 
 # -- what is left behind ------------------------------------------------------------------------------------------

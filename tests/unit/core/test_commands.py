@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +15,7 @@ from bot.core.commands import (
     Verb,
     parse_comment,
     parse_line,
+    spelled,
 )
 from bot.core.comment_lines import MAX_LINES, MAX_PARAGRAPH, command_lines
 from bot.core.outcome import HelpEntry
@@ -435,3 +437,25 @@ def test_the_registry_is_true_of_the_parser(verb: Verb) -> None:
 def test_one_line_is_read_without_the_library_as_the_library_reads_it(body: str) -> None:
     parsed = [parse_line(text, line=line) for line, text in command_lines(body)]
     assert list(parse_comment(body)) == [found for found in parsed if found is not None]
+
+
+@pytest.mark.parametrize(
+    ("typed", "over", "expected"),
+    [
+        (
+            "/deploy stagign @4F9A1C2 --dry-run --reason=x",
+            {"environment": "staging"},
+            "/deploy staging @4f9a1c2 --dry-run",
+        ),
+        ("/deploy staging @4f9a1c2", {"sha": ""}, "/deploy staging"),
+        ("/deploy", {"environment": "staging", "sha": "4f9a1c2"}, "/deploy staging @4f9a1c2"),
+        ("/rollback stagign --to=12", {"environment": "staging"}, "/rollback staging --to=12"),
+        ("/rollback staging --to='a b'", {}, "/rollback staging --to='a b'"),
+        ("/preview create stagign --ttl=3d", {"environment": "staging"}, "/preview create staging --ttl=3d"),
+    ],
+)
+def test_a_command_is_spelled_as_it_would_be_typed(typed: str, over: dict[str, Any], expected: str) -> None:
+    command = parse_line(typed)
+    assert isinstance(command, Command)
+    assert spelled(command, **over) == expected
+    assert isinstance(parse_line(expected), Command)

@@ -171,6 +171,20 @@ def test_durations(written: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "place", "says"),
+    [
+        ("", "", "should be a list; nothing is written here"),
+        ("[1]", "[0]", "should be text, not `1`"),
+        ("''", "", "should not be empty"),
+        ("[ci, '']", "[1]", "should not be empty"),
+        ("5", "", "should be a list, not `5`"),
+    ],
+)
+def test_what_are_no_required_checks(written: str, place: str, says: str) -> None:
+    assert problems(f"{BASE}gates: {{required_checks: {written}}}") == [f"11: gates.required_checks{place}: {says}"]
+
+
+@pytest.mark.parametrize(
     ("written", "says"),
     [
         ("0", "should be greater than 0, not `0`"),

@@ -239,6 +239,33 @@ def test_services_with_stages_of_their_own(make_environment: Make) -> None:
     assert steps["shift"] == ("analysis-web-50",)
 
 
+def test_a_stage_of_one_service_that_was_anothers_first(make_environment: Make) -> None:
+    environment = make_environment(
+        web="{strategy: {type: canary, stages: [5, 25]}}", worker="{strategy: {type: canary, stages: [25, 50]}}"
+    )
+    steps = steps_of(environment)
+    first = ("analysis-web-5", "analysis-worker-25")
+    assert steps["analysis-worker-25"] == ("shift-25",)
+    assert (steps["shift-25-stage-2"], steps["shift-50"]) == (first, first)
+    assert steps["analysis-web-25"] == ("shift-25-stage-2",)
+    assert steps["shift"] == ("analysis-web-25", "analysis-worker-50")
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        ((("a", ()), ("a", ())), "two steps have the same id: a, a"),
+        ((("a", ("b",)), ("b", ("a",))), "steps wait for each other: "),
+        ((("a", ("b",)),), "steps wait for what is not in the plan: b"),
+    ],
+)
+def test_a_plan_whose_steps_cannot_all_be_done_is_none(
+    steps: tuple[tuple[str, tuple[str, ...]], ...], problem: str
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Plan(steps=tuple(Rollout(id=name, service="web", timeout=1.0, needs=needs) for name, needs in steps))
+
+
 def test_the_first_region_is_verified_before_the_others_begin(make_environment: Make) -> None:
     environment = make_environment(
         target="watch: 10m",

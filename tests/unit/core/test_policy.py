@@ -65,6 +65,10 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         ({**FORKED, "gates": "{allow_forks: true}", "command": NAMED}, []),
         ({**FORKED, "gates": "{allow_forks: true}", "command": replace(DEPLOY, sha="d" * 7)}, [Reason.HEAD_MOVED]),
         ({**FORKED, **MERGED}, []),
+        ({"stray": True}, [Reason.FORK]),
+        ({"stray": True, "gates": "{allow_forks: true}"}, []),
+        # what was released since
+        ({"newer": "d" * 40}, [Reason.SUPERSEDED]),
         # naming the sha
         ({"gates": "{require_sha: true}"}, [Reason.SHA_REQUIRED]),
         ({"gates": "{require_sha: true}", "command": NAMED}, []),

@@ -226,7 +226,7 @@ def test_what_cannot_be_promoted(meant: Meant, over: dict[str, Any], reason: Rea
 
 @pytest.mark.parametrize(("commented", "seen"), [(at(2.5), True), (at(2), False), (at(1), False), (None, False)])
 def test_a_comment_means_what_was_verified_before_it(commented: datetime | None, seen: bool) -> None:
-    refusal = unseen(NO_SOAK, (VERIFIED,), A, commented, again="/promote production")
+    refusal = unseen(NO_SOAK, (VERIFIED,), A, commented, named="/promote production @aaaaaaa")
     assert (refusal is None) == seen
     if refusal is not None:
         assert refusal.reason is Reason.HEAD_MOVED
@@ -235,4 +235,4 @@ def test_a_comment_means_what_was_verified_before_it(commented: datetime | None,
 
 
 def test_what_was_never_verified_is_not_judged_by_its_time() -> None:
-    assert unseen(NO_SOAK, (), A, at(1), again="/promote production") is None
+    assert unseen(NO_SOAK, (), A, at(1), named="/promote production @aaaaaaa") is None

@@ -8,8 +8,8 @@ import pytest
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
 from bot.core.commands import REGISTRY
 from bot.core.config import SecretRef, ServiceConfig
+from bot.core.name_references import MAX_JOB, MAX_SERVICE
 from bot.core.resolve import Environment, not_yet, roles, wants_pyproject
-from bot.core.rollout_references import MAX_JOB, MAX_SERVICE
 from bot.core.spec import CloudRunSpec, HerokuSpec
 from bot.errors import ConfigError
 
@@ -219,6 +219,25 @@ def test_a_name_leaves_room_for_its_revisions(make_environment: Make, length: in
     assert caught.value.problems[0].startswith("targets.gcp.services.web.name: `xxx")
 
 
+def test_a_variable_may_give_no_name_that_cannot_be(make_environment: Make) -> None:
+    over = {"web": "{name: '${vars.NAME}'}", "production": "project: q"}
+    with pytest.raises(ConfigError) as caught:
+        make_environment(variables={"NAME": "Web_1"}, **over)
+    assert caught.value.problems[0].startswith("targets.gcp.services.web.name: `Web_1` is no name on Cloud Run")
+
+
+@pytest.mark.parametrize(("kind", "first", "second"), [("services", "web", "worker"), ("jobs", "m", "n")])
+def test_a_variable_may_give_no_two_the_same_name(make_environment: Make, kind: str, first: str, second: str) -> None:
+    names = {first: "{name: '${vars.NAME}'}", second: "{name: x}"}
+    over = names if kind == "services" else {"jobs": f"{{m: {names['m']}, n: {names['n']}}}"}
+    with pytest.raises(ConfigError) as caught:
+        make_environment(variables={"NAME": "x"}, **over, production="project: q")
+    said = (
+        f"targets.gcp.{kind}.{second}.name: `{first}` and `{second}` are both called `x`: one would replace the other"
+    )
+    assert caught.value.problems == (said,)
+
+
 def test_where_it_is(make_environment: Make) -> None:
     over = {
         "target": "image: '{region}/{project}/{app}'\n    source_bucket: '{project}-x'",
@@ -329,6 +348,12 @@ def test_a_stranger_asks_where_cloud_run_itself_should_refuse(
     assert check.anonymous is anonymous
 
 
+def test_a_region_without_the_services_that_are_named_is_looked_at_all_the_same(make_environment: Make) -> None:
+    environment = make_environment(staging="region: [a, b, r]", web="{regions: [b, r]}", verify="[{serving: [web]}]")
+    served = [check.services for check in environment.live_checks if isinstance(check, ServingCheck)]
+    assert served == [("worker",), ("web@b",), ("web@r",)]
+
+
 def test_a_job_as_a_check_may_take_the_time_of_all_its_tries(make_environment: Make) -> None:
     environment = make_environment(
         jobs="{m: {timeout: 10s}}", verify="[{job: m}]", staging="jobs: {m: {timeout: 20s, max_retries: 1}}"
@@ -376,6 +401,8 @@ def test_gates_of_an_environment_replace_the_general_ones(make_environment: Make
         ("", "", {"deploy": ("write",), "rollback": ("write",), "unlock": ("write",), "status": ("read",), "help": ("read",)}),
         ("permissions: {deploy: admin}", "", {"deploy": ("admin",), "rollback": ("admin",), "unlock": ("admin",)}),
         ("permissions: {deploy: admin, rollback: write}", "", {"deploy": ("admin",), "rollback": ("write",)}),
+        ("", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("admin",)}),
+        ("permissions: {preview: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("write",)}),
         ("permissions: {deploy: admin}", "permissions: {deploy: '@dana'}", {"deploy": ("@dana",), "rollback": ("@dana",)}),
         ("permissions: {rollback: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "rollback": ("write",)}),
         ("permissions: {deploy: [maintain, '@a/b'], status: write}", "", {"deploy": ("maintain", "@a/b"), "status": ("write",), "help": ("read",)}),

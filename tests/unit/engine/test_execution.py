@@ -7,7 +7,7 @@ import pytest
 
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
 from bot.core.outcome import Reason
-from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Verify
+from bot.core.plan import Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify
 from bot.core.serving import Serving
 from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Running, Traits
 from bot.engine.execution import RESTORE_TIMEOUT, Execution
@@ -211,13 +211,12 @@ def test_what_was_refused_before_anything_was_begun_needs_no_way_back(target: An
     for name in ("job", "roll-web", "shift"):
         target.calls.clear()
         target.seen = {name: [fault(403, ForbiddenError)]}
-        plan = Plan(steps=tuple(step for step in PLAN.steps if step.id == name))
-        ended, _ = run(target, clock, known, _alone(plan))
+        (step,) = (step for step in PLAN.steps if step.id == name)
+        ended, _ = run(target, clock, known, _alone(step))
         assert (ended.restored, ended.exposed_seconds, ended.jobs) == (None, 0.0, ())
 
 
-def _alone(plan: Plan) -> Plan:
-    (step,) = plan.steps
+def _alone(step: Step) -> Plan:
     match step:
         case RunJob():
             return Plan(steps=(RunJob(id=step.id, job=step.job, timeout=1.0),))

@@ -162,10 +162,8 @@ def test_escaping(text: Any, data: Any, prop: Any) -> None:
 def test_annotations(given: Any, line: Any) -> None:
     out = io.StringIO()
     Commands(out).notice(**given)
-    Commands(out).warning(**given)
     Commands(out).error(**given)
-    expected = [line, line.replace("notice", "warning", 1), line.replace("notice", "error", 1)]
-    assert out.getvalue().splitlines() == expected
+    assert out.getvalue().splitlines() == [line, line.replace("notice", "error", 1)]
 
 
 @pytest.mark.parametrize(
@@ -187,23 +185,6 @@ def test_masks(secret: Any, lines: Any) -> None:
     assert out.getvalue().splitlines() == lines
 
 
-def test_group_ends_also_after_an_error() -> None:
-    out = io.StringIO()
-    with pytest.raises(KeyError), Commands(out).group("Build\nlog"):
-        raise KeyError
-    assert out.getvalue() == "::group::Build%0Alog\n::endgroup::\n"
-
-
-def test_commands_are_stopped_around_third_party_text() -> None:
-    out = io.StringIO()
-    with Commands(out, token=lambda: "t0k").stop_commands():
-        out.write("::set-env name=PATH::evil\n")
-    assert out.getvalue() == "::stop-commands::t0k\n::set-env name=PATH::evil\n::t0k::\n"
-
-
-def test_stop_tokens_are_random() -> None:
-    outs = [io.StringIO(), io.StringIO()]
-    for out in outs:
-        with Commands(out).stop_commands():
-            pass
-    assert outs[0].getvalue() != outs[1].getvalue()
+def test_text_of_others_gives_the_runner_no_commands() -> None:
+    said = runner.inert("Traceback\n  ::set-output name=sha::x\nline ##[stop-commands]y\n")
+    assert said == "| Traceback\n|   ::set-output name=sha::x\n| line ## [stop-commands]y"
