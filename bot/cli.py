@@ -25,6 +25,7 @@ from bot.settings import Settings
 if TYPE_CHECKING:
     from bot.app import Context
     from bot.core.events import Event
+    from bot.core.notices import Notice
     from bot.core.outcome import Outcome
     from bot.core.redaction import Masker
     from bot.core.spec import Spec
@@ -164,6 +165,17 @@ def _context(
             event, **values
         )
 
+    def notify(notice: Notice) -> tuple[str, ...]:
+        from bot.notify import Notifier
+
+        return Notifier(
+            slack_url=settings.slack_url,
+            webhook_url=settings.webhook_url,
+            webhook_secret=settings.webhook_secret,
+            timeout=settings.call_timeout,
+            now=clock.now,
+        ).send(notice)
+
     def other(repository: str) -> Api:
         return api.connect(
             token=settings.sources_token or settings.token,
@@ -206,6 +218,7 @@ def _context(
         clock=clock,
         default_branch=event.default_branch,
         masker=masker,
+        notify=notify,
         log=log,
         gatherer=gatherer,
     )

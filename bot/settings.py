@@ -54,6 +54,9 @@ class Settings:
     oidc_token: str = field(default="", repr=False)
     heroku_api_key: str = field(default="", repr=False)
     sources_token: str = field(default="", repr=False)
+    slack_url: str = field(default="", repr=False)  # whoever knows such an address may write there
+    webhook_url: str = field(default="", repr=False)
+    webhook_secret: str = field(default="", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -93,6 +96,9 @@ class Settings:
             oidc_token=environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", ""),
             heroku_api_key=environ.get("HEROKU_API_KEY", ""),
             sources_token=environ.get("SLIPWAY_SOURCES_TOKEN", ""),
+            slack_url=environ.get("SLIPWAY_SLACK_WEBHOOK_URL", ""),
+            webhook_url=environ.get("SLIPWAY_WEBHOOK_URL", ""),
+            webhook_secret=environ.get("SLIPWAY_WEBHOOK_SECRET", ""),
         )
 
     @property
@@ -103,7 +109,10 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never reach output."""
-        held = (self.token, self.oidc_token, self.heroku_api_key, self.sources_token)
+        held = (
+            self.token, self.oidc_token, self.heroku_api_key, self.sources_token,
+            self.slack_url, self.webhook_url, self.webhook_secret,
+        )  # fmt: skip
         return tuple(value for value in held if value)
 
     def event(self) -> Event | None:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bot.core.commands import Command, Misread
 from bot.core.events import CommentEvent, Event
 from bot.core.facts import CommentRef, Deployment, Held, Permission, PullRequest
+from bot.core.notices import Notice
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
 from bot.core.ports import HISTORY, GitHub, Sources
@@ -74,6 +75,7 @@ class Context:
     clock: Clock
     default_branch: str
     masker: Masker
+    notify: Callable[[Notice], tuple[str, ...]] = lambda _notice: ()
     log: Callable[..., None] = lambda _event, **_values: None
     summary: list[str] = field(default_factory=list)
     gatherer: Gatherer = field(default_factory=Gatherer)

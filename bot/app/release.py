@@ -17,6 +17,7 @@ from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
 from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
+from bot.core.notices import moment_of, notice_of
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
 from bot.core.plan import Plan, Restore
 from bot.core.policy import Facts, judge, locked
@@ -66,7 +67,16 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
-    return _holding(context, facts, request, target, history, environment_at)
+    outcome = _holding(context, facts, request, target, history, environment_at)
+    _notify(context, facts.environment, outcome)
+    return outcome
+
+
+def _notify(context: Context, environment: Environment, outcome: Outcome) -> None:
+    """Tell of a release that has ended, where that is wanted. What cannot be told is said in the summary."""
+    moment = moment_of(outcome)
+    if moment is not None and moment in environment.notify:
+        context.note(context.notify(notice_of(outcome, moment, link=context.settings.run.url)))
 
 
 NOT_A_PULL_REQUEST = Refusal(

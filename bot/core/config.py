@@ -747,6 +747,20 @@ def _promotion(value: Any) -> Any:
 PromoteFrom = Annotated[Promotion, BeforeValidator(_promotion), _OrText()]
 
 
+Moments = Annotated[
+    tuple[Literal["released", "rolled_back", "failed", "cancelled"], ...],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["released", "rolled_back", "failed", "cancelled"]},
+                {"type": "array", "items": {"enum": ["released", "rolled_back", "failed", "cancelled"]}},
+            ]
+        }
+    ),
+]
+
+
 class EnvironmentConfig(Model):
     """An environment: where a target's application runs for somebody."""
 
@@ -786,6 +800,9 @@ class EnvironmentConfig(Model):
         None,
         description="Environment, or more: a release takes the image that was verified there, and builds nothing.",
     )
+    notify: Moments | None = Field(
+        None, description="Which ends of releases are told here, instead of the general rule."
+    )
     approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
 
@@ -797,6 +814,11 @@ class Config(Model):
     app: Name = Field(description="Name of the application: `{app}`.")
     default_environment: str | None = Field(None, description="What `/deploy` alone means. Never production.")
     permissions: Permissions = Field(default_factory=Permissions, description="Who may do what.")
+    notify: Moments = Field(
+        ("failed", "rolled_back"),
+        description="Which ends of releases are told to the action's `slack-webhook-url` and `webhook-url`: "
+        "`released`, `rolled_back`, `failed`, `cancelled`.",
+    )
     build: BuildConfig = Field(default_factory=BuildConfig, description="How an image is made.")
     gates: Gates = Field(
         default_factory=Gates, description="What must hold before any release; environments may differ."

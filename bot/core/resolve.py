@@ -54,6 +54,7 @@ class Environment:
     keep_revisions: int = 20
     keep_releases: int = 10
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notify: tuple[str, ...] = ()
     not_yet: tuple[str, ...] = ()
 
     @property
@@ -163,6 +164,7 @@ def resolve(
         keep_revisions=target.keep_revisions if isinstance(target, CloudRunTarget) else 0,
         keep_releases=target.keep_releases if isinstance(target, CloudRunTarget) else 0,
         roles=roles(config, name),
+        notify=config.notify if declared.notify is None else declared.notify,
         not_yet=not_yet(config, name),
     )
 

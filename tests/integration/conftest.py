@@ -39,6 +39,7 @@ from bot.core.facts import (
     Run,
 )
 from bot.core.images import Provenance
+from bot.core.notices import Notice
 from bot.core.outcome import Outcome
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
@@ -701,6 +702,14 @@ class World:
     specs: list[Spec] = field(default_factory=list)
     elsewhere: dict[str, FakeTarget] = field(default_factory=dict)  # environments that do not share the one target
     summary: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    untold: tuple[str, ...] = ()
+    on_notice: Callable[[], None] = lambda: None
+
+    def notify(self, notice: Notice) -> tuple[str, ...]:
+        self.on_notice()
+        self.notices.append(notice)
+        return self.untold
 
     def pull(self, number: int = 7, **over: Any) -> PullRequest:
         """Have a pull request whose head was pushed a minute ago."""
@@ -775,7 +784,7 @@ class World:
         context = Context(
             settings=self.settings(event, **over), github=github, final=github, sources=self.github, connect=self.connect,
             probe=self.probe, clock=self.clock, default_branch="main",
-            masker=Masker(("s3cretS3cret",)), gatherer=gatherer,
+            masker=Masker(("s3cretS3cret",)), gatherer=gatherer, notify=self.notify,
         )  # fmt: skip
         self.summary = context.summary
         self.clock.sleep(5.0)
