@@ -196,9 +196,7 @@ def comments(stage: Stage, since: float = 0.0) -> list[Comment]:
     return sorted((each for each in found if each.updated_at >= since), key=lambda each: (each.updated_at, each.id))
 
 
-def true_words(
-    stage: Stage, before: Before, environment: str = ENVIRONMENT, *, since: float = 0.0
-) -> Iterator[str]:
+def true_words(stage: Stage, before: Before, environment: str = ENVIRONMENT, *, since: float = 0.0) -> Iterator[str]:
     """The last comment says what serves."""
     written = comments(stage, since)
     if written:
@@ -253,7 +251,8 @@ def answered(
     decision = ran.outputs.get("decision", "")
     wanted = EXIT.get(decision)
     if decision == "refused":
-        wanted = 0 if ran.run.event == "issue_comment" else 1
+        held = ran.outputs.get("reason") == "on_hold"  # that is what somebody wanted
+        wanted = 0 if ran.run.event == "issue_comment" or held else 1
     if wanted is None and ran.exit_code == 0:
         yield f"exit 0 with the decision {decision!r}"
     if wanted is not None and ran.exit_code != wanted:
@@ -295,7 +294,9 @@ def as_without_faults(stage: Stage, ran: Ran, decision: str, sha: str) -> Iterat
 def describe(stage: Stage, environment: str = ENVIRONMENT) -> dict[str, Any]:
     """Return what a person wants to see where something does not hold."""
     return {
-        "serving": [f"{each.service} {each.revision} {each.percent} % ({each.sha})" for each in serving(stage, environment)],
+        "serving": [
+            f"{each.service} {each.revision} {each.percent} % ({each.sha})" for each in serving(stage, environment)
+        ],
         "deployments": [
             f"{each.id} ({key(each)}) {each.sha[:7]}: {' '.join(status.state for status in each.statuses)}"
             for each in deployments(stage, environment)

@@ -1,10 +1,10 @@
 """Walks at random: releases, rollbacks, kills, faults and other people's edits in any order: ``nox -s walk``.
 
-``python tests/faults/walk.py [--steps N] [--seed S] [--jobs J] [--length L] [--play FILE]``
+``python tests/faults/walk.py [--steps N] [--seed S] [--jobs J] [--length L] [--shrink] [--play FILE]``
 
 The steps are Hypothesis's choice, by the seed that is printed first; real bot processes take them in a world that each
-walk has for itself (:mod:`walker`). Exit status 1 if something does not hold: then the whole walk is printed, and
-written to a file that ``--play`` takes again.
+walk has for itself (:mod:`walker`). Exit status 1 if something does not hold: then the whole walk is printed, with
+``--shrink`` only the steps that it takes, and written to a file that ``--play`` takes again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -29,7 +30,7 @@ from stage import Bot, Session, Stage, StageError, Template
 from walker import FAULTS, Step, Walker
 
 LENGTH = 25  # steps of a walk
-WALKS = 20  # that Hypothesis chooses together; a world is made for each
+WALKS = 8  # that Hypothesis chooses together; a world is made for each
 LEFT_OUT = {"outage", "stall"}  # slow ones, chosen more seldom
 
 PLACE = st.integers(0, 999)
@@ -173,6 +174,8 @@ class Theatre:
 
     def play(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Walk some steps by a seed, or the very steps that are given; returns what was counted and what broke."""
+        if "shrink" in asked:
+            return {"shrunk": shrink(self.broken, asked["shrink"])}
         walked = Walked(open=self.open, restart=self.restart)
         machine = type("Walk", (Walk,), {"walked": walked})
         if "steps" in asked:
@@ -180,6 +183,11 @@ class Theatre:
         else:
             _choose(machine, **asked)
         return {"counts": dict(walked.counts), "broken": walked.broken}
+
+    def broken(self, steps: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        """Take the very steps that are given; returns the walk if it broke."""
+        found: list[list[dict[str, Any]]] = self.play({"steps": steps})["broken"]
+        return found
 
     def restart(self) -> None:
         """Begin with another bot and world."""
@@ -217,6 +225,25 @@ def _again(machine: type[Walk], steps: Iterable[dict[str, Any]]) -> None:
     walk.teardown()
 
 
+def shrink(play: Callable[[list[dict[str, Any]]], list[list[dict[str, Any]]]], broken: list[Any]) -> list[Any]:
+    """Leave out steps, first many at once, as long as the same does not hold; returns the shortest walk."""
+    size = len(broken) // 2
+    while size:
+        begin = len(broken) - 1 - size  # the last step is the one that shows it
+        while begin >= 0:
+            found = play([entry["step"] for entry in (*broken[:begin], *broken[begin + size :])])
+            same = [walk for walk in found if _kind(walk) == _kind(broken)]
+            broken = same[0] if same else broken
+            begin -= size
+        size //= 2
+    return broken
+
+
+def _kind(broken: Sequence[dict[str, Any]]) -> str:
+    """Return what does not hold, without its names and numbers."""
+    return re.sub(r"\S*\d\S*", "…", str(broken[-1]["problems"][0]))
+
+
 # -- command line -------------------------------------------------------------------------------------------
 def requests(steps: int, number: int, length: int) -> list[dict[str, int]]:
     """Return what makes so many steps: seeds with their numbers of walks."""
@@ -227,18 +254,18 @@ def requests(steps: int, number: int, length: int) -> list[dict[str, int]]:
     ]
 
 
-def show(broken: Sequence[dict[str, Any]]) -> None:
-    """Print a walk in which something does not hold, and write its steps to a file."""
-    path = Path(f"walk-{os.getpid()}-{time.time_ns() // 1_000_000}.json").resolve()
-    path.write_text(json.dumps([entry["step"] for entry in broken]))
-    print(f"❌ after {len(broken)} steps:")
-    for number, entry in enumerate(broken, 1):
-        print(f"  {number:3} {Step(**entry['step']).words}\n        {entry['words']}")
-        for problem in entry["problems"]:
-            print(f"      ❌ {problem}")
-    for name, found in broken[-1].get("described", {}).items():
-        print(f"{name}:", *(found if isinstance(found, list) else [found]), sep="\n  ")
-    print(f"Again: python tests/faults/walk.py --play {path}")
+def show(walks: Iterable[Sequence[dict[str, Any]]]) -> None:
+    """Print walks in which something does not hold, and write the steps of each to a file."""
+    for walk in walks:
+        path = Path(f"walk-{os.getpid()}-{time.time_ns() // 1_000_000}.json").resolve()
+        path.write_text(json.dumps([entry["step"] for entry in walk]))
+        print(f"❌ after {len(walk)} steps:")
+        for number, entry in enumerate(walk, 1):
+            print(f"  {number:3} {Step(**entry['step']).words}\n        {entry['words']}")
+            print(*(f"      ❌ {problem}\n" for problem in entry["problems"]), sep="", end="")
+        for name, found in walk[-1].get("described", {}).items():
+            print(f"{name}:", *found, sep="\n  ")
+        print(f"Again: python tests/faults/walk.py --play {path}", flush=True)
 
 
 def main() -> int:
@@ -247,6 +274,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="by default another each time")
     parser.add_argument("--length", type=int, default=LENGTH, help="steps of a walk")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="walks at a time")
+    parser.add_argument("--shrink", action="store_true", help="leave out the steps that a failure does not need")
     parser.add_argument("--play", type=Path, help="take the steps of a file that a failure has written")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
@@ -254,21 +282,24 @@ def main() -> int:
         asked: list[dict[str, Any]] = [{"steps": json.loads(arguments.play.read_text())}]
     else:
         asked = list(requests(arguments.steps, arguments.seed, arguments.length))
-    begun, counts, broken = time.monotonic(), Counter[str](), 0
-    workers = Workers(min(arguments.jobs, len(asked)), Theatre)
+    begun, counts = time.monotonic(), Counter[str]()
+    broken: list[list[dict[str, Any]]] = []
+    workers = Workers(arguments.jobs, Theatre)
     try:
         for _, told, _ in workers.each(asked):
             if "counts" not in told:
                 raise SystemExit(f"a worker broke off: {told}")
             counts.update(told["counts"])
-            broken += len(told["broken"])
-            for trail in told["broken"]:
-                show(trail)
+            broken += told["broken"]
+            if not arguments.shrink:
+                show(told["broken"])
+        if arguments.shrink:
+            show([told["shrunk"] for _, told, _ in workers.each([{"shrink": walk} for walk in broken])])
     finally:
         workers.close()
     steps = sum(count for name, count in counts.items() if " " not in name)
     print(", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
-    print(f"{steps} steps, {broken} walks broken, {time.monotonic() - begun:.0f} s, seed {arguments.seed}")
+    print(f"{steps} steps, {len(broken)} walks broken, {time.monotonic() - begun:.0f} s, seed {arguments.seed}")
     return 1 if broken or not steps else 0
 
 

@@ -21,14 +21,19 @@ from stage import Stage
 from stories import Event
 
 from bot.sandbox.github import Run
-from bot.sandbox.scenarios import looking
 from bot.sandbox.world import Ran
 
 HOLDS = "refs/slipway/holds/"
 FAULTS = {name: column for name, column in COLUMNS.items() if not name.endswith("kill-n")} | {"cancel": CANCEL}
 USUAL = {"deploy": 120, "rollback": 60, "push": 110, "dispatch": 110, "status": 24, "unlock": 14, "rerun": 60}
 MOVING = frozenset({"shift", "split", "env", "revision"})  # edits that may move traffic
-UNFORESEEN = MOVING | {"tag", "untag", "close", "commit", "delete-lock"}  # edits after which a run may end in several ways
+UNFORESEEN = MOVING | {
+    "tag",
+    "untag",
+    "close",
+    "commit",
+    "delete-lock",
+}  # edits after which a run may end in several ways
 DISPATCHED = ("deploy", "rollback")
 
 
@@ -111,7 +116,7 @@ class Walker:
     stage: Stage
     company: Company = field(init=False)
     situations: dict[str, Situation] = field(default_factory=lambda: {name: Situation() for name in ENVIRONMENTS})
-    last: tuple[Event, Run, str] | None = None
+    last: tuple[Event, Run, str, dict[str, str]] | None = None
     _seen: dict[str, list[invariants.Served]] = field(default_factory=dict)  # what served before the run
 
     def __post_init__(self) -> None:
@@ -211,9 +216,9 @@ class Walker:
     def _take_rerun(self, step: Step) -> tuple[str, list[str]]:
         if self.last is None:
             return "nothing: there was no run", []
-        event, run, environment = self.last
+        event, run, environment, inputs = self.last
         anything = {"released", "failed", "refused", "answered", "cancelled"}
-        return self._run(step, event, anything, again=run, environment=environment)
+        return self._run(step, event, anything, again=run, environment=environment, inputs=inputs)
 
     def _take_end(self, step: Step) -> tuple[str, list[str]]:
         """Let somebody release a healthy commit: whatever happened, that goes well and leaves nothing behind."""
@@ -269,7 +274,7 @@ class Walker:
         timeout = CALL_TIMEOUT if step.fault == "stall" else PATIENT
         ran = self.stage.act(event, again=again, call_timeout=timeout, inputs=inputs)
         self.stage.wires.hush()
-        self.last = (event, ran.run, environment)
+        self.last = (event, ran.run, environment, inputs or {})
         done = Done(
             event=event, ran=ran, environment=environment, expected=frozenset(expected), since=since, before=before,
             column=column if self.stage.wires.hit else None, call=self.stage.wires.hit, edit=step.edit if edited else "",
@@ -284,7 +289,7 @@ class Walker:
         words += f"; {done.column.name} at {done.call}" if done.column else ""
         words += f"; meanwhile {edited[0]}" if edited else ""
         said = " ".join(filter(None, [done.decision, ran.outputs.get("reason"), ran.outputs.get("sha", "")[:7]]))
-        return f"{words} -> {said or 'nothing said'} (exit {ran.exit_code})"
+        return f"{words} -> {said or 'nothing said'} (exit {ran.exit_code}, {ran.seconds:.1f} s)"
 
     def _traffic(self, environment: str) -> frozenset[tuple[str, str, int]]:
         served = invariants.serving(self.stage, environment)
@@ -300,6 +305,8 @@ class Walker:
         yield from self._left_alone(done)
         if done.killed:
             self.situations[done.environment].open = True
+            return
+        if done.column is CANCEL and not done.decision:  # in the triage, which has nothing to bring back or to tell
             return
         undisturbed = done.column is None and done.edit not in UNFORESEEN
         if undisturbed and not done.as_expected:
@@ -324,9 +331,7 @@ class Walker:
 
     def _answered(self, done: Done) -> Iterator[str]:
         """Whoever asked was told, if there is a thread to tell him on."""
-        found = invariants.answered(
-            self.stage, done.ran, done.column, done.call, done.environment, since=done.since
-        )
+        found = invariants.answered(self.stage, done.ran, done.column, done.call, done.environment, since=done.since)
         for words in found:
             no_thread = words == invariants.UNSAID and not done.event.number
             moved = words.startswith("released ") and done.edit in MOVING
@@ -335,7 +340,7 @@ class Walker:
 
     def _true(self, done: Done) -> Iterator[str]:
         """What the run has said is so, unless somebody has moved traffic since it looked."""
-        if done.edit in MOVING or (done.event.number and done.edit.endswith("-comment")):
+        if done.edit in MOVING or done.edit == "edit-comment":
             return
         before = Before(revisions=frozenset(revision for _, revision, _ in done.before[done.environment]))
         for words in invariants.true_words(self.stage, before, done.environment, since=done.since):
