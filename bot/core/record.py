@@ -135,10 +135,12 @@ class Entry:
         """The newest status that says how it went: ``inactive`` only says that a later deployment succeeded.
 
         That later one need not be ours: Actions makes one of its own for a job with ``environment:``, and its success
-        makes every earlier deployment inactive, failed ones too (REST, deployment statuses: auto_inactive).
+        makes every earlier deployment inactive, failed ones too (REST, deployment statuses: auto_inactive). What has
+        ended stays so, whatever somebody says of it afterwards: we never begin with a deployment again.
         """
-        told = (status.state for status in self.deployment.statuses if status.state != "inactive")
-        return next(told, "pending" if self.deployment.statuses else self.deployment.state)
+        told = [status.state for status in self.deployment.statuses if status.state != "inactive"]
+        ended = [state for state in told if state in FINAL]
+        return next(iter(ended or told), "pending" if self.deployment.statuses else self.deployment.state)
 
     @property
     def finished(self) -> bool:

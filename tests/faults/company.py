@@ -38,10 +38,12 @@ def chosen(items: Sequence[T], number: int) -> T | None:
 
 # -- the world ----------------------------------------------------------------------------------------------
 def prepare(stage: Stage) -> None:
-    """Have main serve in both environments and lee's pull request open; web has enough visitors for stages."""
+    """Have something serve in both environments and pull requests open; web has enough visitors for stages."""
     stories.begin(stage)
-    event = stories.said(stage, "/deploy production", name="other", author="lee")
-    stage.released(event)
+    for health in HEALTHS:
+        stories.open_pull(stage, health, health=health)
+    for environment, name in (("production", "other"), ("staging", "fine")):
+        stage.released(stories.said(stage, f"/deploy {environment}", name=name, author="lee"))
     world = stage.world
     past(Play(world=world))
     world.cloud.monitoring.when(

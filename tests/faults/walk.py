@@ -41,6 +41,19 @@ EDITS = (
     "shift", "split", "env", "revision", "tag", "untag", "scale", "status", "deployment", "delete-comment",
     "edit-comment", "delete-lock", "close", "commit",
 )  # fmt: skip
+COMMAND = st.sampled_from(
+    (
+        *["deploy"] * 4,
+        *["rollback"] * 3,
+        *["push"] * 2,
+        *["dispatch"] * 2,
+        *["rerun"] * 2,
+        "rollback_to",
+        "status",
+        "unlock",
+    )
+)
+CHANGE = st.sampled_from((*EDITS, *["propose"] * 3, *["amend"] * 2, "configure"))
 QUICK = sorted(FAULTS.keys() - LEFT_OUT)
 FAULT = st.fixed_dictionaries({"fault": st.sampled_from([*QUICK, *QUICK, *sorted(LEFT_OUT)]), "at": PLACE})
 EDIT = st.fixed_dictionaries({"edit": st.sampled_from(EDITS), "edit_at": PLACE})
@@ -87,67 +100,24 @@ class Walk(RuleBasedStateMachine):
             entry["problems"] = [f"it broke off: {error}"]
             self.walked.restart()
         self.walked.counts[step.what] += 1
-        self.walked.counts[f"fault {step.fault}"] += bool(step.fault)
-        self.walked.counts[f"edit {step.edit}"] += bool(step.edit)
+        self.walked.counts.update(
+            f"{name} {value}" for name, value in (("fault", step.fault), ("edit", step.edit)) if value
+        )
         if entry["problems"]:
             self.walked.broken.append(self._trail)
             self._session.__exit__()
             self._session = None
 
-    @rule(environment=ENVIRONMENT, number=NUMBER, trouble=TROUBLE)
-    def deploy(self, environment: str, number: int, trouble: dict[str, Any]) -> None:
-        """``/deploy`` a pull request; the newest is number 0."""
-        self.take(Step(what="deploy", environment=environment, number=number // 6, **trouble))
+    @rule(what=COMMAND, environment=ENVIRONMENT, number=NUMBER, health=HEALTH, trouble=TROUBLE)
+    def command(self, what: str, environment: str, number: int, health: str, trouble: dict[str, Any]) -> None:
+        """Somebody asks something of the bot, or pushes to main."""
+        place = "staging" if what == "push" else environment
+        self.take(Step(what=what, environment=place, number=number, health=health, **trouble))
 
-    @rule(number=NUMBER, health=HEALTH, trouble=TROUBLE)
-    def push(self, number: int, health: str, trouble: dict[str, Any]) -> None:
-        """Merge a pull request, or push to main."""
-        self.take(Step(what="push", number=number, health=health, **trouble))
-
-    @rule(environment=ENVIRONMENT, number=NUMBER, trouble=TROUBLE)
-    def dispatch(self, environment: str, number: int, trouble: dict[str, Any]) -> None:
-        """Run the workflow by hand, to deploy or to roll back."""
-        self.take(Step(what="dispatch", environment=environment, number=number, **trouble))
-
-    @rule(environment=ENVIRONMENT, trouble=TROUBLE)
-    def rollback(self, environment: str, trouble: dict[str, Any]) -> None:
-        """``/rollback``."""
-        self.take(Step(what="rollback", environment=environment, **trouble))
-
-    @rule(environment=ENVIRONMENT, number=NUMBER, trouble=TROUBLE)
-    def rollback_to(self, environment: str, number: int, trouble: dict[str, Any]) -> None:
-        """``/rollback --to`` a deployment, by its number or its sha."""
-        self.take(Step(what="rollback_to", environment=environment, number=number, **trouble))
-
-    @rule(trouble=TROUBLE)
-    def rerun(self, trouble: dict[str, Any]) -> None:
-        """Run the last run again."""
-        self.take(Step(what="rerun", **trouble))
-
-    @rule(what=st.sampled_from(("status", "unlock", "unlock")), trouble=TROUBLE)
-    def ask(self, what: str, trouble: dict[str, Any]) -> None:
-        """``/status``, or ``/unlock``."""
-        self.take(Step(what=what, **trouble))
-
-    @rule(health=HEALTH)
-    def propose(self, health: str) -> None:
-        """Open a pull request."""
-        self.take(Step(what="propose", health=health))
-
-    @rule(number=NUMBER, health=HEALTH)
-    def amend(self, number: int, health: str) -> None:
-        """Push to a pull request's branch."""
-        self.take(Step(what="amend", number=number // 6, health=health))
-
-    @rule()
-    def configure(self) -> None:
-        """Release web by stages from now on, or no longer."""
-        self.take(Step(what="configure"))
-
-    @rule(what=st.sampled_from(EDITS), environment=ENVIRONMENT, number=NUMBER)
-    def edit(self, what: str, environment: str, number: int) -> None:
-        """Somebody changes something by hand."""
-        self.take(Step(what=what, environment=environment, number=number))
+    @rule(what=CHANGE, environment=ENVIRONMENT, number=NUMBER, health=HEALTH)
+    def change(self, what: str, environment: str, number: int, health: str) -> None:
+        """Somebody changes something by hand, or works on a pull request."""
+        self.take(Step(what=what, environment=environment, number=number, health=health))
 
 
 # -- worlds -------------------------------------------------------------------------------------------------

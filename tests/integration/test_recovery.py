@@ -184,6 +184,18 @@ def test_only_the_bots_own_words_about_this_environment_are_put_right(world: Any
     assert "was interrupted" in world.github.thread(7)[0]
 
 
+def test_a_run_without_a_thread_puts_right_what_a_dead_one_said(world: Any) -> None:
+    """A rollback by hand that is refused: with the lock goes the last that is known of the run that died."""
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    theirs = world.github.comment(7, world.shown)
+    world.github.authors[theirs.id] = "mallory"
+    outcome = world.handle(world.dispatch(actor="max"), command="rollback", environment="staging")
+    assert outcome.reason is Reason.NOTHING_TO_ROLL_BACK_TO
+    assert "was interrupted" in world.github.thread(7)[0]
+    assert len(world.github.bodies[theirs.id]) == 1
+
+
 @pytest.mark.parametrize("broken", ["comments", "edit_comment"])
 def test_words_that_cannot_be_put_right_fail_no_release(world: Any, broken: str) -> None:
     world.released(6)
