@@ -25,9 +25,8 @@ class Goal:
 
 
 def keys_of(serving: Serving) -> set[str]:
-    """Return the keys of the releases that made what serves, from the labels of its revisions."""
-    labels = (state.labels.get(state.revision, {}) for state in serving.services if state.exists)
-    return {label["slipway-release"] for label in labels if label.get("slipway-release")}
+    """Return the keys of the releases that made what serves, from the labels of the revisions with traffic."""
+    return {labels["slipway-release"] for labels in serving.labels if labels.get("slipway-release")}
 
 
 def made(past: Sequence[Entry], serving: Serving) -> Entry | None:
@@ -51,7 +50,11 @@ def before(past: Sequence[Entry], current: Entry | None, environment: str) -> Go
         if not state.exists:
             break
         maker = made(past, state)
-        if maker is None or maker.succeeded:
+        if len(keys_of(state)) > 1:  # somebody has mixed releases: of one whole one it is known that it was well
+            whole = left_behind(past, maker) if maker is not None and maker.succeeded else None
+            if whole is not None and maker is not None:
+                return Goal(state=whole, sha=maker.record.sha, entry=maker)
+        elif maker is None or maker.succeeded:
             return Goal(state=state, sha=_sha(entry, state, maker), entry=maker)
         entry = maker  # what it left was never verified: what it found may have been
     return _nothing(environment, current)

@@ -85,6 +85,12 @@ class Serving:
         """Whether anything serves at all."""
         return any(state.exists for state in self.services)
 
+    @property
+    def labels(self) -> list[Mapping[str, str]]:
+        """The labels of every revision that has traffic, be its share as small as it may."""
+        states = (state for state in self.services if state.exists)
+        return [state.labels.get(share.revision, {}) for state in states for share in state.traffic if share.percent]
+
 
 def serving_to_json(serving: Serving) -> dict[str, Any]:
     """Return the JSON form for a deployment's payload; what has its default is left out."""

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -227,7 +228,7 @@ def requests(steps: int, number: int, length: int) -> list[dict[str, int]]:
 def show(walks: Iterable[Sequence[dict[str, Any]]]) -> None:
     """Print walks in which something does not hold, and write the steps of each to a file."""
     for walk in walks:
-        path = Path(f"walk-{os.getpid()}-{time.time_ns() // 1_000_000}.json").resolve()
+        path = Path(tempfile.gettempdir(), f"walk-{time.time_ns() // 1_000_000}.json")
         path.write_text(json.dumps([entry["step"] for entry in walk]))
         print(f"❌ after {len(walk)} steps:")
         for number, entry in enumerate(walk, 1):

@@ -340,12 +340,20 @@ class Walker:
 
     def _true(self, done: Done) -> Iterator[str]:
         """What the run has said is so, unless somebody has moved traffic since it looked."""
-        if done.edit in MOVING or done.edit == "edit-comment":
+        moving = done.edit in MOVING
+        if done.edit == "edit-comment" or (moving and not self._looked_since(done)):
             return
         before = Before(revisions=frozenset(revision for _, revision, _ in done.before[done.environment]))
         for words in invariants.true_words(self.stage, before, done.environment, since=done.since):
-            if not (done.out and words.startswith(invariants.ALARM)):
+            excused = (done.out and words.startswith(invariants.ALARM)) or (moving and "nothing was changed" in words)
+            if not excused:
                 yield words
+
+    def _looked_since(self, done: Done) -> bool:
+        """Whether a run that failed has looked at what serves, as it does last of all, after somebody moved traffic."""
+        calls = self.stage.wires.calls[self.stage.wires.deeds_done :]
+        looks = {f"run GET services/{name}" for name in invariants.SERVICES}
+        return done.decision in {"failed", "cancelled"} and looks <= {call.partition(" #")[0] for call in calls}
 
     def _ended(self, done: Done) -> Iterator[str]:
         """Judge what the run has left, if it was to leave nothing; else keep in mind that it may have."""

@@ -257,6 +257,17 @@ def test_a_failure_after_a_way_back_that_failed_goes_back_to_what_was_verified(w
     assert "`0000006` s" in thread[-1]  # still serves, or serves again
 
 
+def test_no_title_names_one_commit_where_somebody_has_mixed_two(world: Any) -> None:
+    world.released(5)
+    older = world.target.live["worker"]
+    world.released(6)
+    world.target.live["worker"] = older
+    world.target.broken.add("rollout-web")
+    assert world.say("/deploy staging").reason is Reason.ROLLOUT_FAILED
+    assert "**staging** · what served still does" in world.shown
+    assert world.target.live["worker"] == older
+
+
 def test_what_failed_and_was_taken_back_is_not_what_serves(world: Any) -> None:
     world.released(6)
     world.target.public.add("worker")
