@@ -114,11 +114,19 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
                 now=now,
                 now_percent=share,
                 url=state.url if state else "",
-                healthy=_healthy(ended, now, wanted, share),
+                healthy=_healthy(ended, now, wanted, share)
+                if released
+                else _restored(ended, state, now, wanted, share),
                 asked=serving is not None,
             )
         )
     return tuple(found)
+
+
+def _restored(ended: Ended, state: ServiceState | None, now: str, wanted: str, share: int) -> bool:
+    """Whether a service is well after what did not succeed. What somebody had divided is to be so again."""
+    before = ended.known.before.service(state.service).percents if state else {}
+    return state.percents == before if state and len(before) > 1 else _healthy(ended, now, wanted, share)
 
 
 def _same_code(ended: Ended, wanted: Serving | None, state: ServiceState) -> bool:

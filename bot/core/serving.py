@@ -62,6 +62,15 @@ class ServiceState:
         return max(self.traffic, key=lambda share: share.percent).revision if self.traffic else ""
 
     @property
+    def percents(self) -> Mapping[str, int]:
+        """How much of the traffic each revision has that has any, whatever the tags."""
+        found: dict[str, int] = {}
+        for share in self.traffic:
+            if share.percent:
+                found[share.revision] = found.get(share.revision, 0) + share.percent
+        return found
+
+    @property
     def digest(self) -> str:
         """The digest of :attr:`revision`, ``""`` when unknown."""
         return self.digests.get(self.revision, "")

@@ -75,6 +75,12 @@ def deployments(stage: Stage, environment: str = ENVIRONMENT) -> list[Deployment
     return [each for each in found if each.environment == environment and each.creator == BOT]
 
 
+def succeeded(stage: Stage, environment: str = ENVIRONMENT) -> list[Deployment]:
+    """Return those of them that were verified while they served."""
+    found = deployments(stage, environment)
+    return [each for each in found if any(status.state == "success" for status in each.statuses)]
+
+
 def key(deployment: Deployment) -> str:
     """Return a deployment's id as it stands in labels and tags: in base 36."""
     number, digits = deployment.id, ""
@@ -97,8 +103,7 @@ def at_the_end(stage: Stage, before: Before) -> Iterator[str]:
 
 def verified(stage: Stage, before: Before, environment: str = ENVIRONMENT) -> Iterator[str]:
     """Users see only what was verified, and all of them see something."""
-    known = deployments(stage, environment)
-    good = {key(each) for each in known if any(status.state == "success" for status in each.statuses)}
+    good = {key(each) for each in succeeded(stage, environment)}
     served = serving(stage, environment)
     for each in served:
         if each.revision not in before.revisions and each.labels.get("slipway-release") not in good:

@@ -204,8 +204,8 @@ class Walker:
         """Yield where ``/status`` shows another commit than the one that serves."""
         for match in _STATUS.finditer(body):
             name, sha = match[1] or match[2], match[3]
-            if name in ENVIRONMENTS and sha not in {each.sha for each in invariants.serving(self.stage, name)}:
-                yield f"the status of {name} shows {sha}, which does not serve"
+            if name in ENVIRONMENTS and {sha} != {each.sha for each in invariants.serving(self.stage, name)}:
+                yield f"the status of {name} shows {sha}, and that is not what serves"
 
     def _take_unlock(self, step: Step) -> tuple[str, list[str]]:
         said, problems = self._run(step, self.company.say(f"/unlock {step.environment}", 0), {"answered"})
@@ -344,6 +344,7 @@ class Walker:
         if done.edit == "edit-comment" or (moving and not self._looked_since(done)):
             return
         before = Before(revisions=frozenset(revision for _, revision, _ in done.before[done.environment]))
+        moving = moving or self.situations[done.environment].open  # or the run has taken back what a former one left
         for words in invariants.true_words(self.stage, before, done.environment, since=done.since):
             excused = (done.out and words.startswith(invariants.ALARM)) or (moving and "nothing was changed" in words)
             if not excused:
@@ -374,8 +375,15 @@ class Walker:
         situation.moved = situation.moved and (moving or not released)
         if not situation.moved:
             yield from invariants.together(self.stage, name)
-        if not (released or moving or was_open) and self._traffic(name) != done.before[name]:
+        # What a failed release has left is taken back, also where it was somebody who had sent traffic there.
+        took_back = was_open or moving or not self._all_verified(name)
+        if not (released or took_back) and self._traffic(name) != done.before[name]:
             yield f"it was not released, and {_said(done.before[name])} serves no more"
+
+    def _all_verified(self, environment: str) -> bool:
+        """Whether all that served before the run was of releases that went well."""
+        good = {invariants.key(each) for each in invariants.succeeded(self.stage, environment)}
+        return {each.labels.get("slipway-release") for each in self._seen[environment]} <= good
 
     def _found(self, done: Done) -> str:
         """Return which verified commit a release has found, so that a rollback brings that back; "" if not known."""
