@@ -31,15 +31,16 @@ def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, perc
 def stranger(kind: Kind[R], now: R, key: str, known: Known, revision: str) -> str:
     """Return what to say when the traffic is as somebody else has made it, ``""`` if it is not.
 
-    What it found, what is recorded and what a rollback goes back to are expected, with any share taken from them for the
-    release's own revision. Only a release that found something serving can tell.
+    What it found, what is recorded and what a rollback goes back to are no strangers. Where the release's own revision has
+    traffic it is taken back, whoever sent it there. Only a release that found something serving can tell.
     """
     states = (state.service(key).traffic for state in (known.before, known.found, known.goal))
     ours = [traffic for traffic in states if any(share.percent for share in traffic)]
     serving = kind.shares(now)
-    percent = sum(share.percent for share in serving if share.revision == revision)
-    expected = (staged(serving, traffic, revision, known.release.tag, percent) for traffic in ours)
-    if not ours or any(same_percents(serving, one) for one in expected):
+    allowed = {revision, *(share.revision for traffic in ours for share in traffic)}
+    has = {share.revision for share in serving if share.percent}
+    expected = revision in has or any(same_percents(serving, traffic) for traffic in ours)
+    if not ours or (has <= allowed and expected):
         return ""
     found = f"{_who(now)} the {kind.shared} of {key}: {said(serving)}."
     return f"{found} That is not this release's, so it was left as it is."
