@@ -31,8 +31,8 @@ def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, perc
 def stranger(kind: Kind[R], now: R, key: str, known: Known, revision: str) -> str:
     """Return what to say when the traffic is as somebody else has made it, ``""`` if it is not.
 
-    What it found, what is recorded and what a rollback goes back to are no strangers. Where the release's own revision has
-    traffic it is taken back, whoever sent it there. Only a release that found something serving can tell.
+    What it found, what is recorded and what a rollback goes back to are no strangers. The release's own revision is
+    taken back, whoever sent traffic there. Only a release that found something serving can tell.
     """
     states = (state.service(key).traffic for state in (known.before, known.found, known.goal))
     ours = [traffic for traffic in states if any(share.percent for share in traffic)]
