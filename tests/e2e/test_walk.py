@@ -59,43 +59,46 @@ PLANTED = {
         "has lost the tag",
     ),
 }  # fmt: skip
+STEPS: list[dict[str, Any]] = [
+    {"what": "tag", "number": 2},
+    {"what": "deploy", "number": 1},  # of what is ill before it has traffic
+    {"what": "scale"},
+    {"what": "unlock"},
+]
 PLAY = """
-import sys
+import json, sys
 sys.path.insert(0, {faults!r})
-import json
 import company, invariants, walk
 from bot.sandbox.github.gitobjects import RefUpdate
 from bot.sandbox.scenarios.model import BOT
 from bot.sandbox.world import TOKEN
 
-def planted(self, environment, number):
-    world = self.stage.world
-    {planted}
-    return "as if the bot had done it"
+def plant(code):
+    def planted(self, environment, number):
+        exec(code, globals(), {{"self": self, "world": self.stage.world}})
+        return "as if the bot had done it"
+    company.Company._scale = planted
 
-company.Company._scale = planted
-theatre = walk.Theatre()
+theatre, told = walk.Theatre(), {{}}
 try:
-    print(json.dumps(theatre.play({{"steps": {steps}}})["broken"]))
+    for name, code in {planted!r}.items():
+        plant(code)
+        told[name] = theatre.play({{"steps": {steps!r}}})["broken"]
 finally:
     theatre.close()
+print(json.dumps(told))
 """
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_the_judges_are_not_blind(name: str, tmp_path: Path) -> None:
-    planted, words = PLANTED[name]
-    steps: list[dict[str, Any]] = [
-        {"what": "tag", "number": 2},
-        {"what": "deploy", "number": 1},  # of what is ill before it has traffic
-        {"what": "scale"},
-        {"what": "unlock"},
-    ]
-    done = run("-c", PLAY.format(faults=str(FAULTS), planted=planted, steps=steps), folder=tmp_path)
+def test_the_judges_are_not_blind(tmp_path: Path) -> None:
+    planted = {name: code for name, (code, _) in PLANTED.items()}
+    done = run("-c", PLAY.format(faults=str(FAULTS), planted=planted, steps=STEPS), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    (walk,) = json.loads(done.stdout)
-    assert [entry["step"]["what"] for entry in walk] == [step["what"] for step in steps]
-    assert any(words in problem for problem in walk[-1]["problems"]), walk[-1]
+    told = json.loads(done.stdout)
+    for name, (_, words) in PLANTED.items():
+        (walk,) = told[name]
+        assert [entry["step"]["what"] for entry in walk] == [step["what"] for step in STEPS]
+        assert any(words in problem for problem in walk[-1]["problems"]), (name, walk[-1])
 
 
 def test_a_failure_is_cut_down_to_the_steps_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
