@@ -36,12 +36,12 @@ def test_a_short_walk_holds(tmp_path: Path) -> None:
 PLANTED = {
     "traffic": (
         ("name, revision = 'shop-web-staging', list(world.cloud.run.run_services.all['shop-web-staging'].revisions)[-1]\n"
-        "    world.console.shift(name, {revision: 100})"),
+        "world.console.shift(name, {revision: 100})"),
         "traffic on what was not verified",
     ),
     "lock": (
         ("sha = world.repository.resolve('main')\n"
-        "    world.repository.git.update_refs([RefUpdate(name='refs/slipway/locks/staging', after=sha)])"),
+        "world.repository.git.update_refs([RefUpdate(name='refs/slipway/locks/staging', after=sha)])"),
         "still locked: staging",
     ),
     "comment": (
@@ -55,7 +55,7 @@ PLANTED = {
     "secret": ("world.repository.add_comment(1, TOKEN, author='dana')", "GitHub token can be read in comment"),
     "tag": (
         ("world.console.drop_tag('shop-web-staging', self.tags['shop-web-staging'].popitem()[0])\n"
-        "    self.tags['shop-web-staging']['sam-2'] = 'gone'"),
+        "self.tags['shop-web-staging']['sam-2'] = 'gone'"),
         "has lost the tag",
     ),
 }  # fmt: skip
