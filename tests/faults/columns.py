@@ -243,17 +243,23 @@ class Wires:
                 body = f'{{"authorization": "{request.headers.get("authorization", "")}", "truncated": '
                 return Response(status=200, body=body.encode(), headers={"Content-Type": "application/json"})
             case "cancel":
-                with suppress(ProcessLookupError):
-                    os.kill(self.bot.result(10.0), signal.SIGINT)
+                self._signal(signal.SIGINT)
                 return handle()
             case "kill":
-                if column.after:
-                    handle()
-                if not self.over.is_set():  # else it has ended without waiting for this call
-                    with suppress(ProcessLookupError):
-                        os.kill(self.bot.result(10.0), signal.SIGKILL)
-                self.over.wait(10.0)
-                raise ConnectionAbortedError
+                return self._kill(column, handle)
+
+    def _kill(self, column: Column, handle: Callable[[], Response]) -> Response:
+        if column.after:
+            handle()
+        self._signal(signal.SIGKILL)
+        self.over.wait(10.0)
+        raise ConnectionAbortedError
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send the bot's process a signal, unless it has ended without waiting for the call."""
+        if not self.over.is_set():
+            with suppress(ProcessLookupError):
+                os.kill(self.bot.result(10.0), number)
 
 
 def _refusal(status: int, service: Service, request: Request) -> Response:
