@@ -304,7 +304,7 @@ class Walker:
         yield from invariants.unseen(self.stage, runs=1)
         yield from self._left_alone(done)
         if done.killed:
-            self.situations[done.environment].open = True
+            self.situations[done.environment].open, self.situations[done.environment].back = True, ""
             return
         if done.column is CANCEL and not done.decision:  # in the triage, which has nothing to bring back or to tell
             return
