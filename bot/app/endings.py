@@ -42,6 +42,13 @@ def cause(ended: Ended) -> str:
     return said if not said or said.endswith((".", "!", "?")) else f"{said}."
 
 
+def took_back(ended: Ended) -> bool:
+    """Whether the way back led behind what the release had found: to what was before an earlier one."""
+    found, before = ended.known.found, ended.known.before
+    differ = any(found.service(state.service).percents != state.percents for state in before.services)
+    return ended.restored is True and found.exists and differ
+
+
 def not_undone(ended: Ended, report: ReleaseReport, environment: Environment) -> tuple[str, ...]:
     """Return what a way back leaves behind: what jobs have changed, and the migrations that a rollback goes behind."""
     names = migrations(report.comparison.files) if report.comparison is not None else ()
@@ -88,7 +95,8 @@ def _ending(report: ReleaseReport) -> str:
         return "RESTORING FAILED, look at once"
     if not any(line.before for line in report.services):
         return "nothing served before"
-    return "what served before is back" if report.exposed_seconds else "what served before still serves"
+    back = report.exposed_seconds or report.took_back
+    return "what served before is back" if back else "what served before still serves"
 
 
 def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:

@@ -344,7 +344,8 @@ class Walker:
         if done.edit == "edit-comment" or (moving and not self._looked_since(done)):
             return
         before = Before(revisions=frozenset(revision for _, revision, _ in done.before[done.environment]))
-        moving = moving or self.situations[done.environment].open  # or the run has taken back what a former one left
+        # Or the run has taken back what a former one left.
+        moving = moving or self.situations[done.environment].open or not self._all_verified(done.environment)
         for words in invariants.true_words(self.stage, before, done.environment, since=done.since):
             excused = (done.out and words.startswith(invariants.ALARM)) or (moving and "nothing was changed" in words)
             if not excused:

@@ -229,6 +229,7 @@ def test_a_failure_after_an_interrupted_release_goes_back_to_what_served_before_
     world.target.broken.add("rollout-web")
     assert world.say("/deploy staging", number=8).reason is Reason.ROLLOUT_FAILED
     assert world.target.serves() == {SIX}
+    assert "`0000006` serves again" in world.github.thread(8)[-1]  # until now it was 7
     assert world.github.states() == ["success", "error", "failure"]
 
 
