@@ -111,6 +111,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def walk(session: nox.Session) -> None:
+    """Walk at random through releases, kills, faults and other people's edits: ``-- --steps 5000 --seed 7``."""
+    prepare(session, "dev")
+    session.run("python", "tests/faults/walk.py", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Renew the lock files from pyproject.toml. They record no download address: the hashes decide."""
     session.install("--require-hashes", "-r", "requirements/nox.txt")

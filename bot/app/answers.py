@@ -14,7 +14,7 @@ from bot.core.facts import Deployment, Held, Lock, LockRecord
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.policy import allowed, teams_of
-from bot.core.record import Entry, entries, serving_entry, serving_sha
+from bot.core.record import Entry, entries, serving_entry, serving_sha, serving_shas
 from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
 from bot.core.target import Target
@@ -157,6 +157,8 @@ def _row(
         notes = (f"{_on_hold(hold)}: `/unlock {name}` lets pushes release again", *notes)
     current = serving_entry(history, serving) if isinstance(serving, Serving) else _last_success(history)
     lines = _lines(serving) if isinstance(serving, Serving) and serving.exists else ()
+    mixed = isinstance(serving, Serving) and len(serving_shas(serving)) > 1
+    current = None if mixed else current
     sha = (serving_sha(serving) if isinstance(serving, Serving) else "") or (current.record.sha if current else "")
     url = config.environments[name].url or next((line.url for line in lines if line.url), "")
     return EnvironmentStatus(

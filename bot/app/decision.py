@@ -13,7 +13,7 @@ from bot.core.outcome import Refusal
 from bot.core.plan import Build, Plan
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts
-from bot.core.record import Entry, serving_sha
+from bot.core.record import Entry, serving_sha, serving_shas
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact, Serving
 from bot.core.target import Target
@@ -104,7 +104,7 @@ def decide(
         before=before,
         history=past,
         plan=plan,
-        previous_sha=serving_sha(before) or (previous.record.sha if previous else ""),
+        previous_sha=_previous_sha(before, previous),
         pull=facts.pull_request,
         found=serving,
         goal=goal,
@@ -115,17 +115,21 @@ def decide(
     )
 
 
+def _previous_sha(before: Serving, previous: Entry | None) -> str:
+    """Return the commit that a failure returns to; ``""`` if it is not one, for then no title may name it."""
+    if len(serving_shas(before)) > 1:
+        return ""
+    return serving_sha(before) or (previous.record.sha if previous else "")
+
+
 def left_behind(past: tuple[Entry, ...], serving: Serving) -> Entry | None:
     """Return the release that failed and still has traffic somewhere, because its way back failed too.
 
     One before which nothing served has no way back, and is none. Where revisions carry no label of their release
     (Heroku), the sha tells, unless it was released well at some time.
     """
-    labels = [
-        state.labels.get(share.revision, {}) for state in serving.services for share in state.traffic if share.percent
-    ]
-    keys = {label.get("slipway-release") for label in labels}
-    shas = {label.get("slipway-sha") for label in labels if "slipway-release" not in label}
+    keys = {labels.get("slipway-release") for labels in serving.labels}
+    shas = {labels.get("slipway-sha") for labels in serving.labels if "slipway-release" not in labels}
     shas -= {entry.record.sha for entry in past if entry.succeeded}
     failed = (entry for entry in past if entry.record.verb == "deploy" and not entry.succeeded)
     known = (entry for entry in failed if entry.record.before.exists)

@@ -43,6 +43,13 @@ def cause(ended: Ended) -> str:
     return said if not said or said.endswith((".", "!", "?")) else f"{said}."
 
 
+def took_back(ended: Ended) -> bool:
+    """Whether the way back led behind what the release had found: to what was before an earlier one."""
+    found, before = ended.known.found, ended.known.before
+    differ = any(found.service(state.service).percents != state.percents for state in before.services)
+    return ended.restored is True and found.exists and differ
+
+
 def not_undone(ended: Ended, report: ReleaseReport, environment: Environment) -> tuple[str, ...]:
     """Return what a way back leaves behind: what jobs have changed, and the migrations that a rollback goes behind."""
     names = migrations(report.comparison.files) if report.comparison is not None else ()
@@ -89,7 +96,8 @@ def _ending(report: ReleaseReport) -> str:
         return "RESTORING FAILED, look at once"
     if not any(line.before for line in report.services):
         return "nothing served before"
-    return "what served before is back" if report.exposed_seconds else "what served before still serves"
+    back = report.exposed_seconds or report.took_back
+    return "what served before is back" if back else "what served before still serves"
 
 
 def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:
@@ -115,11 +123,19 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
                 now=now,
                 now_percent=share,
                 url=state.url if state else "",
-                healthy=_healthy(ended, now, wanted, share),
+                healthy=_healthy(ended, now, wanted, share)
+                if released
+                else _restored(ended, state, now, wanted, share),
                 asked=serving is not None,
             )
         )
     return tuple(found)
+
+
+def _restored(ended: Ended, state: ServiceState | None, now: str, wanted: str, share: int) -> bool:
+    """Whether a service is well after what did not succeed. What somebody had divided is to be so again."""
+    before = ended.known.before.service(state.service).percents if state else {}
+    return state.percents == before if state and len(before) > 1 else _healthy(ended, now, wanted, share)
 
 
 def _same_code(ended: Ended, wanted: Serving | None, state: ServiceState) -> bool:

@@ -7,7 +7,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 
 from bot.app.context import Context, Request
-from bot.core.facts import Deployment
+from bot.core.facts import CommentRef, Deployment
 from bot.core.policy import Facts
 from bot.core.record import Entry
 from bot.errors import SlipwayError
@@ -45,15 +45,24 @@ def tell_of_the_dead(context: Context, facts: Facts, request: Request, comment: 
     It may have died before there was a record of its comment, which would say for ever that it is releasing.
     """
     wait([comment])
-    ours, record = context.comment_of(request), facts.lock.record if facts.lock is not None else None
-    if facts.lock_alive or record is None or not record.pull_request or ours is None or not ours.author:
+    record = facts.lock.record if facts.lock is not None else None
+    if facts.lock_alive or record is None or not record.pull_request:
         return
+    ours = context.comment_of(request)
     with suppress(SlipwayError):
         for said in context.github.comments(record.pull_request, record.since):
             marks = read_marker(said.body)
-            same = said.author == ours.author and marks.get("env") == facts.environment.name
-            if same and said.id != ours.id and under_way(said.body):
+            same = _by_us(said, ours) and marks.get("env") == facts.environment.name
+            if same and (ours is None or said.id != ours.id) and under_way(said.body):
                 _interrupted(context, request, said.id, marks)
+
+
+def _by_us(said: CommentRef, ours: CommentRef | None) -> bool:
+    """Whether we wrote a comment. A push or a run by hand has none of its own to compare: an app's name tells then.
+
+    No person's name can hold brackets.
+    """
+    return said.author == ours.author if ours is not None and ours.author else said.author.endswith("[bot]")
 
 
 def _interrupted(context: Context, request: Request, comment_id: int, marks: Mapping[str, str]) -> None:

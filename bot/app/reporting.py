@@ -143,6 +143,7 @@ class Reporter:
             restored=ended.restored,
             restore_detail=ended.restore_detail,
             exposed_seconds=ended.exposed_seconds,
+            took_back=endings.took_back(ended),
             not_undone=endings.not_undone(ended, report, environment),
             warnings=endings.warnings(ended),
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,

@@ -275,7 +275,8 @@ class ReleaseReport:
     """A release (or rollback) as it stands, for its comment, its summary and the output ``result``.
 
     ``now`` is the time of the report in seconds since the epoch. ``state``: ``running`` until the end. ``restored``:
-    None while nothing had to be brought back, else whether it was. ``exposed_seconds``: how long users saw a revision
+    None while nothing had to be brought back, else whether it was. ``took_back``: an earlier release had left
+    something that served, and it is back to what was before that. ``exposed_seconds``: how long users saw a revision
     that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
     no more until somebody unlocks. ``next``: commands to type. ``promoted_from``: the environment whose image it takes.
     ``sources``: the shas of other repositories that have joined the build.
@@ -302,6 +303,7 @@ class ReleaseReport:
     restored: bool | None = None
     restore_detail: str = ""
     exposed_seconds: float = 0.0
+    took_back: bool = False
     not_undone: tuple[str, ...] = ()
     on_hold: bool = False
     behind_by: int = 0

@@ -135,10 +135,12 @@ class Entry:
         """The newest status that says how it went: ``inactive`` only says that a later deployment succeeded.
 
         That later one need not be ours: Actions makes one of its own for a job with ``environment:``, and its success
-        makes every earlier deployment inactive, failed ones too (REST, deployment statuses: auto_inactive).
+        makes every earlier deployment inactive, failed ones too (REST, deployment statuses: auto_inactive). What has
+        ended stays so, whatever somebody says of it afterwards: we never begin with a deployment again.
         """
-        told = (status.state for status in self.deployment.statuses if status.state != "inactive")
-        return next(told, "pending" if self.deployment.statuses else self.deployment.state)
+        told = [status.state for status in self.deployment.statuses if status.state != "inactive"]
+        ended = [state for state in told if state in FINAL]
+        return next(iter(ended or told), "pending" if self.deployment.statuses else self.deployment.state)
 
     @property
     def finished(self) -> bool:
@@ -182,9 +184,8 @@ def serving_entry(history: Sequence[Entry], serving: Serving) -> Entry | None:
     What serves is asked, not remembered: after a rollback it is not the newest release, and after a change by hand it
     is none of ours.
     """
-    labels = [state.labels.get(state.revision, {}) for state in serving.services if state.exists]
     for name in ("slipway-release", "slipway-sha"):
-        wanted = {label[name] for label in labels if label.get(name)}
+        wanted = {labels[name] for labels in serving.labels if labels.get(name)}
         for entry in history:
             value = entry.key if name == "slipway-release" else entry.record.sha
             if entry.succeeded and entry.record.verb == "deploy" and value in wanted:
@@ -192,10 +193,15 @@ def serving_entry(history: Sequence[Entry], serving: Serving) -> Entry | None:
     return None
 
 
+def serving_shas(serving: Serving) -> frozenset[str]:
+    """Return the shas that the revisions with traffic are labelled with, ``""`` for one that is not."""
+    return frozenset(labels.get("slipway-sha", "") for labels in serving.labels)
+
+
 def serving_sha(serving: Serving) -> str:
-    """Return the sha that the revisions which serve are labelled with, ``""`` if they are not, or differ."""
-    shas = {state.labels.get(state.revision, {}).get("slipway-sha", "") for state in serving.services if state.exists}
-    return shas.pop() if len(shas) == 1 else ""
+    """Return the one sha that the revisions with traffic are labelled with, ``""`` if they are not, or differ."""
+    shas = serving_shas(serving)
+    return next(iter(shas)) if len(shas) == 1 else ""
 
 
 def usual_seconds(history: Iterable[Entry]) -> float:

@@ -25,9 +25,8 @@ class Goal:
 
 
 def keys_of(serving: Serving) -> set[str]:
-    """Return the keys of the releases that made what serves, from the labels of its revisions."""
-    labels = (state.labels.get(state.revision, {}) for state in serving.services if state.exists)
-    return {label["slipway-release"] for label in labels if label.get("slipway-release")}
+    """Return the keys of the releases that made what serves, from the labels of the revisions with traffic."""
+    return {labels["slipway-release"] for labels in serving.labels if labels.get("slipway-release")}
 
 
 def made(past: Sequence[Entry], serving: Serving) -> Entry | None:
@@ -59,9 +58,13 @@ def verified(past: Sequence[Entry], state: Serving, sha: str = "") -> Goal | Non
     seen: set[int] = set()
     while state.exists:
         maker = made(past, state)
-        if maker is None or maker.succeeded:
+        if len(keys_of(state)) > 1:  # somebody has mixed releases: of one whole one it is known that it was well
+            whole = left_behind(past, maker) if maker is not None and maker.succeeded else None
+            if whole is not None and maker is not None:
+                return Goal(state=whole, sha=maker.record.sha, entry=maker)
+        elif maker is None or maker.succeeded:
             return Goal(state=state, sha=sha or serving_sha(state) or (maker.record.sha if maker else ""), entry=maker)
-        if maker.deployment.id in seen:
+        if maker is None or maker.deployment.id in seen:
             return None
         seen.add(maker.deployment.id)
         state, sha = maker.record.before, maker.record.before_sha

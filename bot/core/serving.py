@@ -62,6 +62,15 @@ class ServiceState:
         return max(self.traffic, key=lambda share: share.percent).revision if self.traffic else ""
 
     @property
+    def percents(self) -> Mapping[str, int]:
+        """How much of the traffic each revision has that has any, whatever the tags."""
+        found: dict[str, int] = {}
+        for share in self.traffic:
+            if share.percent:
+                found[share.revision] = found.get(share.revision, 0) + share.percent
+        return found
+
+    @property
     def digest(self) -> str:
         """The digest of :attr:`revision`, ``""`` when unknown."""
         return self.digests.get(self.revision, "")
@@ -84,6 +93,12 @@ class Serving:
     def exists(self) -> bool:
         """Whether anything serves at all."""
         return any(state.exists for state in self.services)
+
+    @property
+    def labels(self) -> list[Mapping[str, str]]:
+        """The labels of every revision that has traffic, be its share as small as it may."""
+        states = (state for state in self.services if state.exists)
+        return [state.labels.get(share.revision, {}) for state in states for share in state.traffic if share.percent]
 
 
 def serving_to_json(serving: Serving) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
 
 def _serving(one: EnvironmentStatus) -> str:
     if not one.sha:
+        if one.services:
+            return "not one release"  # of several, or what was not released from here
         return "nothing yet" if one.asked else "not known"
     commit = code_link(short(one.sha), one.commit.url) if one.commit else code(short(one.sha))
     number = f"PR {one.pull_request}" if one.pull_request else ""

@@ -114,7 +114,7 @@ def _aftermath(report: ReleaseReport) -> str:
     if not all(line.healthy for line in report.services):
         return "**look at what serves now**"
     previous = code(short(report.previous_sha))
-    if report.restored and report.exposed_seconds > 0:
+    if report.restored and (report.exposed_seconds > 0 or report.took_back):
         return f"{previous} serves again" if previous else _without_sha(report, "taken back", "as it was before")
     return (
         f"{previous} still serves" if previous else _without_sha(report, "nothing serves yet", "what served still does")

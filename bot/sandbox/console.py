@@ -44,14 +44,21 @@ class Console:
         tags = [{**target, "percent": 0} for target in self._targets(service, region) if target.get("tag")]
         return self._patch(service, region, "traffic", {"traffic": [*map(_target, shares, shares.values()), *tags]})
 
+    def add_tag(self, service: str, tag: str, revision: str, *, region: str = "") -> Json:
+        """Give a revision a tag, and so an address of its own. Nobody's percentage changes."""
+        targets = [*self._without(service, tag, region), {**_target(revision, 0), "tag": tag}]
+        return self._patch(service, region, "traffic", {"traffic": targets})
+
     def drop_tag(self, service: str, tag: str, *, region: str = "") -> Json:
         """Take a tag off its revision. Its percentage stays."""
-        kept = [
+        return self._patch(service, region, "traffic", {"traffic": self._without(service, tag, region)})
+
+    def _without(self, service: str, tag: str, region: str) -> list[Json]:
+        return [
             {key: value for key, value in target.items() if (key, value) != ("tag", tag)}
             for target in self._targets(service, region)
             if target.get("tag") != tag or target.get("percent")
         ]
-        return self._patch(service, region, "traffic", {"traffic": kept})
 
     def _targets(self, service: str, region: str) -> list[Json]:
         found: list[Json] = self.get(service, region=region).get("traffic", [])

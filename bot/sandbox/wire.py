@@ -302,19 +302,28 @@ class _WireHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """The call log replaces stderr."""
 
-    def _body(self) -> bytes:
+    def _body(self) -> bytes | None:
+        """Read the body; None if the sender closes the connection before all of it has come."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             out = io.BytesIO()
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                out.write(self.rfile.read(size))
+            while size := int(self.rfile.readline().split(b";")[0] or b"-1", 16):
+                part = self.rfile.read(size) if size > 0 else b""
+                if len(part) != size:
+                    return None
+                out.write(part)
                 self.rfile.readline()
             self.rfile.readline()
             return out.getvalue()
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        return body if len(body) == length else None
 
     def _serve(self) -> None:
         owner, started = self.owner, time.time()
         body = self._body()
+        if body is None:  # such a message is incomplete, and the connection is closed (RFC 9112, 6.3)
+            self._drop()
+            return
         split = urlsplit(self.path)
         request = Request(
             method=self.command,

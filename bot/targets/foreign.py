@@ -29,15 +29,18 @@ def refuse(kind: Kind[R], now: R, key: str, known: Known, revision: str, *, perc
 
 
 def stranger(kind: Kind[R], now: R, key: str, known: Known, revision: str) -> str:
-    """Return what to say when somebody else's revision has traffic, ``""`` if there is none.
+    """Return what to say when the traffic is as somebody else has made it, ``""`` if it is not.
 
-    What the release made, what it found, what is recorded and what a rollback goes back to are no strangers. Only a
-    release that found something serving can tell.
+    What it found, what is recorded and what a rollback goes back to are no strangers. The release's own revision is
+    taken back, whoever sent traffic there. Only a release that found something serving can tell.
     """
-    states = [serving.service(key) for serving in (known.before, known.found, known.goal)]
-    ours = {revision, *(share.revision for state in states for share in state.traffic)}
+    states = (state.service(key).traffic for state in (known.before, known.found, known.goal))
+    ours = [traffic for traffic in states if any(share.percent for share in traffic)]
     serving = kind.shares(now)
-    if len(ours) == 1 or all(share.revision in ours for share in serving if share.percent):
+    allowed = {revision, *(share.revision for traffic in ours for share in traffic)}
+    has = {share.revision for share in serving if share.percent}
+    expected = revision in has or any(same_percents(serving, traffic) for traffic in ours)
+    if not ours or (has <= allowed and expected):
         return ""
     found = f"{_who(now)} the {kind.shared} of {key}: {said(serving)}."
     return f"{found} That is not this release's, so it was left as it is."

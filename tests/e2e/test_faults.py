@@ -82,7 +82,7 @@ def serve(judges: Any, web: tuple[str, str], worker: tuple[str, str], percent: i
 @pytest.mark.parametrize(("name", "claim"), CLAIMS.items())
 def test_a_comment_is_held_to_what_it_says(judges: Any, name: str, claim: tuple[str, str]) -> None:
     body = (ROOT / f"tests/golden/{name}.md").read_text("utf-8")
-    before = judges.Before(revisions=frozenset({"web-a81d0be-0", "worker-a81d0be-0"}), sha="a81d0be")
+    before = judges.Before(revisions=frozenset({"web-a81d0be-0", "worker-a81d0be-0"}))
     other = OLD if claim == NEW else NEW
     assert list(judges.judged(body, serve(judges, claim, claim), before)) == []
     for wrong in (serve(judges, other, other), serve(judges, claim, other), serve(judges, claim, claim, 90)):
@@ -90,7 +90,7 @@ def test_a_comment_is_held_to_what_it_says(judges: Any, name: str, claim: tuple[
 
 
 def test_an_alarm_may_not_be_false_and_a_refusal_changes_nothing(judges: Any) -> None:
-    before = judges.Before(revisions=frozenset({"web-a81d0be-0", "worker-a81d0be-0"}), sha="a81d0be")
+    before = judges.Before(revisions=frozenset({"web-a81d0be-0", "worker-a81d0be-0"}))
     alarm = (ROOT / "tests/golden/restore-failed.md").read_text("utf-8")
     assert list(judges.judged(alarm, serve(judges, OLD, NEW), before)) == []
     assert list(judges.judged(alarm, serve(judges, OLD, OLD), before)) != []

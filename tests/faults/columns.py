@@ -27,7 +27,7 @@ PATIENT = 20  # and for all others: a busy machine is no fault of the story
 STALL = CALL_TIMEOUT + 0.6  # seconds that a stalled call waits before the server goes on with it
 RETRY_AFTER = 1  # seconds
 
-Kind = Literal["refused", "status", "stall", "lost", "malformed", "outage", "kill"]
+Kind = Literal["refused", "status", "stall", "lost", "malformed", "outage", "kill", "cancel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +99,9 @@ COLUMNS = {
     )
 }
 
+# Only the walk has it. The runner of a cancelled workflow sends SIGINT first (github.com/actions/runner, ProcessInvoker).
+CANCEL = Column(name="cancel", words="the workflow run is cancelled: SIGINT as the call arrives", kind="cancel")
+
 # The queries of bot/github/queries.py, and Cloud Logging's list, which is a POST (logging.v2 entries.list).
 _READS = re.compile(r"\w+ (?:GET |POST graphql (?:Refs|Deployments) |POST v2/entries:list )")
 
@@ -138,13 +141,17 @@ class Wires:
     """
 
     world: World
-    call: str = ""  # the call to hit, with its number; "" only to listen
-    column: Column | None = None
     bot: Future[int] = field(default_factory=Future)
     over: threading.Event = field(default_factory=threading.Event)
-    listening: bool = False
     calls: list[str] = field(default_factory=list)
-    hit: bool = False
+    hit: str = ""  # the call that went wrong
+    deeds_done: int = 0  # how many calls there were when somebody did something; 0 when he did not
+    _listening: bool = False
+    _call: str = ""
+    _number: int = 0
+    _column: Column | None = None
+    _deed: Callable[[], object] | None = None
+    _deed_at: int = 0
     _down: str = ""  # the server that is out
     _counts: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -154,8 +161,32 @@ class Wires:
         for service in self.world.services.values():
             service.handle = partial(self._handle, service, service.handle)  # type: ignore[method-assign]  # that is the place
 
+    def listen(
+        self,
+        column: Column | None = None,
+        *,
+        call: str = "",
+        number: int = 0,
+        deed: Callable[[], object] | None = None,
+        deed_at: int = 0,
+    ) -> None:
+        """Write down the calls from now on.
+
+        One is hit by ``column``: the one of a name with its number, or the first that it can happen to, from a
+        ``number`` on. At the call ``deed_at``, ``deed`` is done before that is handled.
+        """
+        self._column, self._call, self._number = column, call, number
+        self._deed, self._deed_at = deed, deed_at
+        self.calls, self.hit, self.deeds_done, self._down = [], "", 0, ""
+        self._counts.clear()
+        self._listening = True
+
+    def hush(self) -> None:
+        """Let everything pass from now on."""
+        self._listening = False
+
     def _handle(self, service: Service, handle: Callable[[Request], Response], request: Request) -> Response:
-        if not self.listening:
+        if not self._listening:
             return handle(request)
         if service.name == self._down:
             return _refusal(503, service, request)
@@ -164,12 +195,29 @@ class Wires:
             self._counts[name] += 1
             call = f"{name} #{self._counts[name]}"
             self.calls.append(call)
-            struck = call == self.call and self.column is not None
-            self.hit = self.hit or struck
+            struck = self._column is not None and self._is_meant(self._column, call)
+            self.hit = call if struck else self.hit
+            deed, due = self._deed, len(self.calls) == self._deed_at
+        if deed is not None and due:
+            self._do(deed)
         if not struck:
             return handle(request)
-        assert self.column is not None
-        return self._strike(self.column, service, request, lambda: handle(request))
+        assert self._column is not None
+        return self._strike(self._column, service, request, lambda: handle(request))
+
+    def _is_meant(self, column: Column, call: str) -> bool:
+        if self._call:
+            return call == self._call
+        return not self.hit and len(self.calls) >= self._number and column.concerns(call)
+
+    def _do(self, deed: Callable[[], object]) -> None:
+        """Let somebody do something; calls meanwhile, his own too, pass as they are."""
+        self._listening = False
+        self.deeds_done = len(self.calls)
+        try:
+            deed()
+        finally:
+            self._listening = True
 
     def _strike(self, column: Column, service: Service, request: Request, handle: Callable[[], Response]) -> Response:
         match column.kind:
@@ -194,14 +242,24 @@ class Wires:
                 handle()
                 body = f'{{"authorization": "{request.headers.get("authorization", "")}", "truncated": '
                 return Response(status=200, body=body.encode(), headers={"Content-Type": "application/json"})
+            case "cancel":
+                self._signal(signal.SIGINT)
+                return handle()
             case "kill":
-                if column.after:
-                    handle()
-                if not self.over.is_set():  # else it has ended without waiting for this call
-                    with suppress(ProcessLookupError):
-                        os.kill(self.bot.result(10.0), signal.SIGKILL)
-                self.over.wait(10.0)
-                raise ConnectionAbortedError
+                return self._kill(column, handle)
+
+    def _kill(self, column: Column, handle: Callable[[], Response]) -> Response:
+        if column.after:
+            handle()
+        self._signal(signal.SIGKILL)
+        self.over.wait(10.0)
+        raise ConnectionAbortedError
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send the bot's process a signal, unless it has ended without waiting for the call."""
+        if not self.over.is_set():
+            with suppress(ProcessLookupError):
+                os.kill(self.bot.result(10.0), number)
 
 
 def _refusal(status: int, service: Service, request: Request) -> Response:

@@ -1,4 +1,7 @@
-"""What has to be true after every cell, judged on the servers' own state and on what people can read."""
+"""What has to be true after a run, judged on the servers' own state and on what people can read.
+
+Each judge is about one environment. The matrix asks them after every cell, the random walk after every step.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ ENVIRONMENT = "staging"
 SERVICES = ("web", "worker")
 FINAL = frozenset({"success", "failure", "error"})
 ALARM = "the comment raises a false alarm"
+UNSAID = "it failed, and no comment says so"
 EXIT = {"released": 0, "answered": 0, "ignored": 0, "release": 0, "failed": 1, "cancelled": 1}
 
 
@@ -29,14 +33,11 @@ class Before:
     """What was there before the run that a fault hits: nothing of it counts as the run's doing."""
 
     revisions: frozenset[str]
-    sha: str
 
     @classmethod
-    def of(cls, stage: Stage) -> Before:
+    def of(cls, stage: Stage, environment: str = ENVIRONMENT) -> Before:
         """Look."""
-        served = serving(stage)
-        (sha,) = {each.sha for each in served}
-        return cls(revisions=frozenset(each.revision for each in served), sha=sha)
+        return cls(revisions=frozenset(each.revision for each in serving(stage, environment)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,9 @@ class Served:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def serving(stage: Stage) -> list[Served]:
+def serving(stage: Stage, environment: str = ENVIRONMENT) -> list[Served]:
     """Return every revision that has traffic."""
-    found = ((name, looking.service(stage.world, name, ENVIRONMENT)) for name in SERVICES)
+    found = ((name, looking.service(stage.world, name, environment)) for name in SERVICES)
     return [
         Served(
             service=name,
@@ -68,9 +69,16 @@ def serving(stage: Stage) -> list[Served]:
     ]
 
 
-def deployments(stage: Stage) -> list[Deployment]:
-    """Return the deployments of the environment, oldest first."""
-    return [each for each in stage.world.repository.deployments() if each.environment == ENVIRONMENT]
+def deployments(stage: Stage, environment: str = ENVIRONMENT) -> list[Deployment]:
+    """Return the bot's deployments to the environment, oldest first."""
+    found = stage.world.repository.deployments()
+    return [each for each in found if each.environment == environment and each.creator == BOT]
+
+
+def succeeded(stage: Stage, environment: str = ENVIRONMENT) -> list[Deployment]:
+    """Return those of them that were verified while they served."""
+    found = deployments(stage, environment)
+    return [each for each in found if any(status.state == "success" for status in each.statuses)]
 
 
 def key(deployment: Deployment) -> str:
@@ -86,17 +94,17 @@ def key(deployment: Deployment) -> str:
 def at_the_end(stage: Stage, before: Before) -> Iterator[str]:
     """Yield what does not hold once everything is over."""
     yield from verified(stage, before)
-    yield from closed(stage)
+    yield from together(stage)
     yield from once(stage)
-    yield from [f"still locked: {name}" for name in looking.locks(stage.world)]
-    yield from true_words(stage, before, done=True)
+    yield from left_over(stage)
+    yield from true_words(stage, before)
     yield from unseen(stage)
 
 
-def verified(stage: Stage, before: Before) -> Iterator[str]:
-    """Users see only what was verified, and of all services the same release."""
-    good = {key(each) for each in deployments(stage) if any(status.state == "success" for status in each.statuses)}
-    served = serving(stage)
+def verified(stage: Stage, before: Before, environment: str = ENVIRONMENT) -> Iterator[str]:
+    """Users see only what was verified, and all of them see something."""
+    good = {key(each) for each in succeeded(stage, environment)}
+    served = serving(stage, environment)
     for each in served:
         if each.revision not in before.revisions and each.labels.get("slipway-release") not in good:
             yield f"traffic on what was not verified: {each.revision} {each.percent} %"
@@ -104,19 +112,35 @@ def verified(stage: Stage, before: Before) -> Iterator[str]:
         percent = sum(each.percent for each in served if each.service == name)
         if percent != 100:
             yield f"{name} serves {percent} %"
+
+
+def together(stage: Stage, environment: str = ENVIRONMENT) -> Iterator[str]:
+    """All services are of the same release."""
+    served = serving(stage, environment)
     if len({each.sha for each in served}) != 1:
         yield f"services of different releases: {', '.join(f'{each.service} {each.sha}' for each in served)}"
     if len({each.labels.get("slipway-release") for each in served}) != 1:
         yield f"services of different deployments: {', '.join(each.revision for each in served)}"
 
 
-def closed(stage: Stage) -> Iterator[str]:
-    """Every deployment has exactly one final status."""
-    for deployment in deployments(stage):
-        final = [status.state for status in deployment.statuses if status.state in FINAL]
-        if len(final) != 1:
+def left_over(stage: Stage, environment: str = ENVIRONMENT) -> Iterator[str]:
+    """Nothing is left open: every deployment is closed, nothing is locked, no comment says that something goes on."""
+    yield from closed(stage, environment)
+    yield from [f"still locked: {name}" for name in looking.locks(stage.world) if name == environment]
+    about = f"**{environment}**"
+    for title in (headline(each.body) for each in comments(stage)):
+        if _RUNNING.match(title) and about in title:
+            yield f"a comment says for ever: {title}"
+
+
+def closed(stage: Stage, environment: str = ENVIRONMENT) -> Iterator[str]:
+    """Every deployment has exactly one final status, unless somebody else has closed it before."""
+    for deployment in deployments(stage, environment):
+        final = [status for status in deployment.statuses if status.state in FINAL]
+        ours = [status for status in final if status.creator == BOT]
+        if not final or len(ours) > 1:
             states = " ".join(status.state for status in deployment.statuses)
-            yield f"deployment {deployment.id} has {len(final)} final states: {states or 'none at all'}"
+            yield f"deployment {deployment.id} has {len(ours)} final states: {states or 'none at all'}"
 
 
 def once(stage: Stage) -> Iterator[str]:
@@ -132,9 +156,9 @@ def once(stage: Stage) -> Iterator[str]:
     yield from [f"{count} executions of {run}" for run, count in runs.items() if count > 1]
 
 
-def unseen(stage: Stage) -> Iterator[str]:
-    """No secret can be read anywhere."""
-    play = Play(world=stage.world, runs=stage.runs)
+def unseen(stage: Stage, *, runs: int = 0) -> Iterator[str]:
+    """No secret can be read anywhere: of the runs, in what the last few have written, or all of them."""
+    play = Play(world=stage.world, runs=stage.runs[-runs:])
     known = looking.secrets(stage.world) | _more_secrets(stage)
     for place, text in looking.shown(play):
         yield from [f"{what} can be read in {place}" for what, value in known.items() if value in text]
@@ -156,8 +180,8 @@ def _more_secrets(stage: Stage) -> dict[str, str]:
 
 # -- what is said -------------------------------------------------------------------------------------------
 _RUNNING = re.compile(r"^### (🟡|🟠)")
-_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) \*\*staging\*\*")
-_BACK = re.compile(r"^### 🟢 \*\*staging\*\* is (?:back|already) on `(\w{7})`")
+_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) \*\*\w+\*\*")
+_BACK = re.compile(r"^### 🟢 \*\*\w+\*\* is (?:back|already) on `(\w{7})`")
 _AFTER = re.compile(r"^### [🔴⚪].* · `(\w{7})` (?:still serves|serves again)")
 _AS_BEFORE = re.compile(r"^### [🔴⚪].* · (?:what served still does|as it was before)")
 _DOUBT = re.compile(r"^### [🔴⚪].*\*\*(?:not restored|look at what serves now)\*\*")
@@ -171,21 +195,17 @@ def headline(body: str) -> str:
     return next((line for line in lines if line.startswith("### ")), lines[0] if lines else "")
 
 
-def comments(stage: Stage) -> list[Comment]:
-    """Return the bot's comments on all threads, the one last written last."""
+def comments(stage: Stage, since: float = 0.0) -> list[Comment]:
+    """Return the bot's comments on all threads that were written since a time, the one last written last."""
     found = [each for each in stage.world.repository.state.comments.values() if each.author == BOT]
-    return sorted(found, key=lambda each: (each.updated_at, each.id))
+    return sorted((each for each in found if each.updated_at >= since), key=lambda each: (each.updated_at, each.id))
 
 
-def true_words(stage: Stage, before: Before, *, done: bool) -> Iterator[str]:
-    """The last comment says what serves. ``done``: nothing is under way any more, so no comment may say so."""
-    written = comments(stage)
-    if done:
-        yield from [
-            f"a comment says for ever: {headline(each.body)}" for each in written if _RUNNING.match(headline(each.body))
-        ]
+def true_words(stage: Stage, before: Before, environment: str = ENVIRONMENT, *, since: float = 0.0) -> Iterator[str]:
+    """The last comment says what serves."""
+    written = comments(stage, since)
     if written:
-        yield from judged(written[-1].body, serving(stage), before)
+        yield from judged(written[-1].body, serving(stage, environment), before)
 
 
 def judged(body: str, served: list[Served], before: Before) -> Iterator[str]:
@@ -218,21 +238,37 @@ def after_a_run(stage: Stage, ran: Ran, before: Before, column: Column | None, c
     out = column is not None and column.kind == "outage"
     if not out:
         yield from verified(stage, before)
-    yield from [words for words in true_words(stage, before, done=False) if not (out and words.startswith(ALARM))]
+        yield from together(stage)
+    yield from [words for words in true_words(stage, before) if not (out and words.startswith(ALARM))]
+    yield from answered(stage, ran, column, call)
+
+
+def answered(
+    stage: Stage,
+    ran: Ran,
+    column: Column | None,
+    call: str,
+    environment: str = ENVIRONMENT,
+    *,
+    since: float = 0.0,
+) -> Iterator[str]:
+    """Whoever asked knows how it ended: by the exit code, the outputs, an annotation and a comment."""
     decision = ran.outputs.get("decision", "")
     wanted = EXIT.get(decision)
     if decision == "refused":
-        wanted = 0 if ran.run.event == "issue_comment" else 1
+        held = ran.outputs.get("reason") == "on_hold"  # that is what somebody wanted
+        wanted = 0 if ran.run.event == "issue_comment" or held else 1
     if wanted is None and ran.exit_code == 0:
         yield f"exit 0 with the decision {decision!r}"
     if wanted is not None and ran.exit_code != wanted:
         yield f"exit {ran.exit_code} with the decision {decision}"
-    if decision == "released" and {each.sha for each in serving(stage)} != {ran.outputs.get("sha", "")[:7]}:
-        yield f"released {ran.outputs.get('sha', '')[:7]}, which does not serve"
+    sha = ran.outputs.get("sha", "")[:7]
+    if decision == "released" and {each.sha for each in serving(stage, environment)} != {sha}:
+        yield f"released {sha}, which does not serve"
     if any(mark in ran.stdout + ran.stderr for mark in ("Traceback (most recent call last)", "internal_error")):
         yield "a mistake of the bot's own: " + _last_line(ran)
     if ran.exit_code != 0:
-        yield from _told(stage, ran, column, call)
+        yield from _told(stage, ran, column, call, since)
 
 
 def _last_line(ran: Ran) -> str:
@@ -240,14 +276,14 @@ def _last_line(ran: Ran) -> str:
     return lines[-1][:200] if lines else ran.outputs.get("reason", "")
 
 
-def _told(stage: Stage, ran: Ran, column: Column | None, call: str) -> Iterator[str]:
+def _told(stage: Stage, ran: Ran, column: Column | None, call: str, since: float) -> Iterator[str]:
     """A failure is told: by an annotation always, and in a comment unless GitHub itself is what failed."""
     if "::error" not in ran.stdout:
         yield "it failed without an annotation"
-    written = comments(stage)
+    written = comments(stage, since)
     said = bool(written) and not _RUNNING.match(headline(written[-1].body))
     if not said and (column is None or not call.startswith("github ")):
-        yield "it failed, and no comment says so"
+        yield UNSAID
 
 
 def as_without_faults(stage: Stage, ran: Ran, decision: str, sha: str) -> Iterator[str]:
@@ -260,13 +296,15 @@ def as_without_faults(stage: Stage, ran: Ran, decision: str, sha: str) -> Iterat
         yield f"afterwards {' and '.join(sorted({each.sha for each in serving(stage)}))} serves instead of {sha[:7]}"
 
 
-def describe(stage: Stage) -> dict[str, Any]:
-    """Return what a person wants to see of a cell that does not hold."""
+def describe(stage: Stage, environment: str = ENVIRONMENT) -> dict[str, Any]:
+    """Return what a person wants to see where something does not hold."""
     return {
-        "serving": [f"{each.service} {each.revision} {each.percent} % ({each.sha})" for each in serving(stage)],
+        "serving": [
+            f"{each.service} {each.revision} {each.percent} % ({each.sha})" for each in serving(stage, environment)
+        ],
         "deployments": [
             f"{each.id} ({key(each)}) {each.sha[:7]}: {' '.join(status.state for status in each.statuses)}"
-            for each in deployments(stage)
+            for each in deployments(stage, environment)
         ],
         "comments": [f"#{each.number} {headline(each.body)}" for each in comments(stage)],
         "runs": [

@@ -18,14 +18,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import invariants
 import page
@@ -65,9 +65,10 @@ class Judged:
 def listen(stage: Stage, story: Story) -> dict[str, Any]:
     """Tell a story without a fault; returns its calls in order, and what did not hold."""
     before = invariants.Before.of(stage)
-    stage.wires.listening = True
-    ran = stage.act(story.event(stage))
-    stage.wires.listening = False
+    event = story.event(stage)
+    stage.wires.listen()
+    ran = stage.act(event)
+    stage.wires.hush()
     problems = [
         *invariants.after_a_run(stage, ran, before, None, ""),
         *invariants.at_the_end(stage, before),
@@ -81,9 +82,9 @@ def play(stage: Stage, story: Story, cell: Cell) -> dict[str, Any]:
     column = COLUMNS[cell.column]
     before = invariants.Before.of(stage)
     event = story.event(stage)
-    stage.wires.call, stage.wires.column, stage.wires.listening = cell.call, column, True
+    stage.wires.listen(column, call=cell.call)
     ran = stage.act(event, call_timeout=CALL_TIMEOUT if column.kind == "stall" else PATIENT)
-    stage.wires.listening = False
+    stage.wires.hush()
     killed = column.kills and ran.exit_code == -signal.SIGKILL
     problems = [] if killed else list(invariants.after_a_run(stage, ran, before, column, cell.call))
     after = follows(column, story, ran, killed=killed)
@@ -97,7 +98,7 @@ def play(stage: Stage, story: Story, cell: Cell) -> dict[str, Any]:
     problems += invariants.at_the_end(stage, before)
     problems += invariants.as_without_faults(stage, follow or ran, *goal)
     unique = list(dict.fromkeys(problems))
-    return {"hit": stage.wires.hit, "problems": unique, "described": invariants.describe(stage)}
+    return {"hit": bool(stage.wires.hit), "problems": unique, "described": invariants.describe(stage)}
 
 
 def follows(column: Column, story: Story, ran: Ran, *, killed: bool) -> Literal["rerun", "next", ""]:
@@ -146,14 +147,21 @@ class Player:
         self._bot.kill()
 
 
-def _work(pipe: Connection, others: Iterable[Connection], number: int) -> None:
+class Plays(Protocol):
+    """What a worker has: it plays what it is asked, and is closed in the end."""
+
+    def play(self, asked: dict[str, Any]) -> dict[str, Any]: ...
+    def close(self) -> None: ...
+
+
+def _work(pipe: Connection, others: Iterable[Connection], number: int, make: Callable[[], Plays]) -> None:
     """Be the worker of a number: play what comes through a pipe."""
     for other in others:
         other.close()
     if hasattr(os, "sched_setaffinity"):  # threads that wait for one lock are an eighth cheaper on one core
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[number % len(cores)]})
-    player = Player()
+    player = make()
     try:
         while (asked := pipe.recv()) is not None:
             pipe.send(player.play(asked))
@@ -164,15 +172,15 @@ def _work(pipe: Connection, others: Iterable[Connection], number: int) -> None:
 
 
 class Workers:
-    """Processes that play cells, as many at a time as there are jobs."""
+    """Processes that play cells, or walk, as many at a time as there are jobs."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, make: Callable[[], Plays] = Player) -> None:
         context = multiprocessing.get_context("fork")
         self._pipes: list[Connection] = []
         self._processes = []
         for number in range(jobs):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, [*self._pipes, ours], number))
+            process = context.Process(target=_work, args=(theirs, [*self._pipes, ours], number, make))
             process.start()
             theirs.close()
             self._pipes.append(ours)

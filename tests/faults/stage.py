@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
-import select
 import shutil
 import signal
 import subprocess
@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,7 +34,10 @@ from bot.sandbox.github import Run
 from bot.sandbox.runtime import InstantRuntime
 from bot.sandbox.world import TOKEN, Ran, World, read_outputs
 
-PATIENCE = 150.0  # seconds that a cell may take
+PATIENCE = 150.0  # seconds that a cell, or a step of a walk, may take
+
+
+Begin = Callable[["Stage"], Callable[[Any], Any]]  # what a child process does first; returns what answers requests
 
 
 class StageError(RuntimeError):
@@ -88,8 +92,18 @@ class Stage:
         if ran.outputs.get("decision") != "released":
             raise StageError(f"a release before the story went wrong: {ran.outputs}\n{ran.stdout}\n{ran.stderr}")
 
-    def act(self, event: Event, *, again: Run | None = None, call_timeout: int = PATIENT) -> Ran:
-        """Run the action's steps on an event, as a new run or as the next attempt of one. Finishes the run."""
+    def act(
+        self,
+        event: Event,
+        *,
+        again: Run | None = None,
+        call_timeout: int = PATIENT,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """Run the action's steps on an event, as a new run or as the next attempt of one. Finishes the run.
+
+        ``inputs`` are more variables of its steps.
+        """
         repository = self.world.repository
         run = repository.rerun(again) if again else repository.start_run(event=event.name, actor=event.actor)
         folder = self.world.root / f"run-{run.id}-{run.attempt}"
@@ -100,6 +114,7 @@ class Stage:
                 repository, run, event_name=event.name, payload=event.payload, event_path=folder / "event.json",
                 token=TOKEN,
             ),
+            **(inputs or {}),
         )  # fmt: skip
         begun = time.monotonic()
         code = self._step("triage", environ, folder)
@@ -194,55 +209,66 @@ class Template:
             shutil.rmtree(folder, ignore_errors=True)
 
     def fork(self, work: Callable[[Stage], Any]) -> Any:
-        """Do some work with the stage in a child process and return what it returned, by way of JSON.
+        """Do some work with the stage in a child process and return what it returned.
 
         Raises:
             StageError: the work raised, or did not end in its time.
         """
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reading)
-            self._be_child(work, writing)
-        os.close(writing)
-        try:
-            text = _read(reading, PATIENCE)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise StageError(f"not over after {PATIENCE:.0f} s") from None
-        finally:
-            os.close(reading)
-            os.waitpid(pid, 0)
-            self._restore()
-        told = json.loads(text) if text else {"error": "the cell's process ended without a word"}
-        if "error" in told:
-            raise StageError(told["error"])
-        return told["result"]
+        with Session(self, lambda stage: lambda _: work(stage)) as session:
+            return session.ask()
 
-    def _be_child(self, work: Callable[[Stage], Any], writing: int) -> None:
-        told: dict[str, Any] = {}
+    def _be_child(self, begin: Begin, pipe: Connection) -> None:
+        """Answer requests that come through a pipe, with the stage. Ends the process."""
         try:
             for server in self._servers:
                 # Revisions are stopped meanwhile, which waits for the next poll; the providers' servers are not.
                 interval = {"poll_interval": 10.0 if server in self._providers else 0.1}
                 threading.Thread(target=server.serve_forever, kwargs=interval, daemon=True).start()
-            told["result"] = work(self.stage)
+            answer = begin(self.stage)
+            while True:
+                pipe.send({"result": answer(pipe.recv())})
+        except EOFError:  # nobody asks any more
+            pass
         except BaseException:  # noqa: BLE001 - whatever it is, the parent has to be told
-            told["error"] = traceback.format_exc()
+            pipe.send({"error": traceback.format_exc()})
         finally:
-            with os.fdopen(writing, "w") as pipe:
-                json.dump(told, pipe)
             os._exit(0)
 
 
-def _read(file: int, seconds: float) -> str:
-    """Read a pipe to its end. Raises TimeoutError."""
-    deadline, parts = time.monotonic() + seconds, list[bytes]()
-    while True:
-        ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise TimeoutError
-        part = os.read(file, 1 << 16)
-        if not part:
-            return b"".join(parts).decode()
-        parts.append(part)
+class Session:
+    """A child process that has the stage for itself and answers, request by request. Use as a context manager."""
+
+    def __init__(self, template: Template, begin: Begin) -> None:
+        self._template = template
+        self._pipe, theirs = multiprocessing.Pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            self._pipe.close()
+            template._be_child(begin, theirs)
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        self._template._restore()
+
+    def ask(self, request: Any = None) -> Any:
+        """Return what a request is answered.
+
+        Raises:
+            StageError: answering raised, or did not end in its time.
+        """
+        try:
+            self._pipe.send(request)
+            if not self._pipe.poll(PATIENCE):
+                raise StageError(f"not over after {PATIENCE:.0f} s")
+            told = self._pipe.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise StageError("the child process ended without a word") from None
+        if "error" in told:
+            raise StageError(told["error"])
+        return told["result"]

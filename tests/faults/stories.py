@@ -161,10 +161,11 @@ def _staged(scene: Scene) -> None:
     world.configure(lambda text: text.replace(role, f"{role}\n        strategy: {CANARY}"))
     open_pull(scene, "feature")
     rollouts.past(Play(world=world))
-    world.cloud.monitoring.when(Act(route=r"^GET .*/timeSeries$", before=lambda _: _visit(world), times=1_000_000))
+    world.cloud.monitoring.when(Act(route=r"^GET .*/timeSeries$", before=lambda _: visit(world), times=1_000_000))
 
 
-def _visit(world: World) -> None:
+def visit(world: World) -> None:
+    """Let each revision of web that has traffic be visited."""
     found = looking.service(world, "web", "staging")
     assert found is not None
     for target in found.site.targets:

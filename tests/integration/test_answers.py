@@ -119,10 +119,19 @@ def test_status_links_where_users_find_it(world: Any) -> None:
     assert "https://shop.example" in world.shown
 
 
+def test_status_names_no_commit_where_somebody_has_mixed_two(world: Any) -> None:
+    world.released(5)
+    older = world.target.live["worker"]
+    world.released(6)
+    world.target.live["worker"] = older
+    world.say("/status staging")
+    assert "| not one release |" in world.shown
+
+
 def test_status_of_what_was_put_there_by_hand(world: Any) -> None:
     world.target.live["web"] = ServiceState(service="web", traffic=(TrafficShare(revision="by-hand", percent=100),))
     world.say("/status staging")
-    assert "nothing yet" in world.shown
+    assert "not one release" in world.shown
 
 
 def test_a_dispatched_question_is_answered_in_the_summary(world: Any) -> None:

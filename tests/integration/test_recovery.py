@@ -184,6 +184,18 @@ def test_only_the_bots_own_words_about_this_environment_are_put_right(world: Any
     assert "was interrupted" in world.github.thread(7)[0]
 
 
+def test_a_run_without_a_thread_puts_right_what_a_dead_one_said(world: Any) -> None:
+    """A rollback by hand that is refused: with the lock goes the last that is known of the run that died."""
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment")
+    theirs = world.github.comment(7, world.shown)
+    world.github.authors[theirs.id] = "mallory"
+    outcome = world.handle(world.dispatch(actor="max"), command="rollback", environment="staging")
+    assert outcome.reason is Reason.NOTHING_TO_ROLL_BACK_TO
+    assert "was interrupted" in world.github.thread(7)[0]
+    assert len(world.github.bodies[theirs.id]) == 1
+
+
 @pytest.mark.parametrize("broken", ["comments", "edit_comment"])
 def test_words_that_cannot_be_put_right_fail_no_release(world: Any, broken: str) -> None:
     world.released(6)
@@ -217,6 +229,7 @@ def test_a_failure_after_an_interrupted_release_goes_back_to_what_served_before_
     world.target.broken.add("rollout-web")
     assert world.say("/deploy staging", number=8).reason is Reason.ROLLOUT_FAILED
     assert world.target.serves() == {SIX}
+    assert "`0000006` serves again" in world.github.thread(8)[-1]  # until now it was 7
     assert world.github.states() == ["success", "error", "failure"]
 
 
@@ -243,6 +256,17 @@ def test_a_failure_after_a_way_back_that_failed_goes_back_to_what_was_verified(w
     assert world.target.serves() == {SIX}
     thread = world.github.thread(7 if then == "the same again" else 8)
     assert "`0000006` s" in thread[-1]  # still serves, or serves again
+
+
+def test_no_title_names_one_commit_where_somebody_has_mixed_two(world: Any) -> None:
+    world.released(5)
+    older = world.target.live["worker"]
+    world.released(6)
+    world.target.live["worker"] = older
+    world.target.broken.add("rollout-web")
+    assert world.say("/deploy staging").reason is Reason.ROLLOUT_FAILED
+    assert "**staging** · what served still does" in world.shown
+    assert world.target.live["worker"] == older
 
 
 def test_what_failed_and_was_taken_back_is_not_what_serves(world: Any) -> None:

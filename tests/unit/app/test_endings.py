@@ -13,7 +13,7 @@ from bot.core.facts import Comparison
 from bot.core.outcome import Reason, ReleaseReport, ServiceLine, StepResult
 from bot.core.plan import Plan
 from bot.core.resolve import Environment, resolve
-from bot.core.serving import ServiceState, Serving
+from bot.core.serving import ServiceState, Serving, TrafficShare
 from bot.core.target import Known, ReleaseId
 from bot.engine.execution import Ended
 
@@ -51,6 +51,19 @@ def test_what_could_not_be_asked_is_not_nothing(serving: Serving | None) -> None
     lines = (ServiceLine(service="web", before="web-1"),)
     (line,) = endings.services(lines, make_ended(failed=make_failed(), restored=False), serving)
     assert (line.asked, line.now, line.healthy) == (serving is not None, "", False)
+
+
+@pytest.mark.parametrize(("percent", "healthy"), [(60, True), (40, False), (100, False)])
+def test_what_was_divided_before_is_well_when_it_is_so_again(percent: int, healthy: bool) -> None:
+    def divided(percent: int) -> Serving:
+        shares = (("web-1", percent), ("web-0", 100 - percent))
+        traffic = tuple(TrafficShare(revision=revision, percent=share) for revision, share in shares)
+        return Serving(services=(ServiceState(service="web", traffic=traffic),))
+
+    lines = (ServiceLine(service="web", before="web-1"),)
+    ended = make_ended(failed=make_failed(), restored=True, before=divided(60))
+    (line,) = endings.services(lines, ended, divided(percent))
+    assert line.healthy is healthy
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def test_reading_never_raises(over: dict[str, Any]) -> None:
         (("inactive", "failure", "in_progress"), True, False),
         (("failure", "in_progress"), True, False),
         (("error",), True, False),
+        (("in_progress", "success", "in_progress"), True, True),  # somebody else says that it goes on
+        (("inactive", "in_progress", "error"), True, False),
     ],
 )
 def test_states(states: tuple[str, ...], finished: bool, succeeded: bool) -> None:

@@ -51,6 +51,14 @@ def left_by(entry: Entry) -> Serving:
     return Serving(services=(state,))
 
 
+def split(one: Entry, percent: int, other: Entry) -> Serving:
+    """What serves while one release has a percentage of the traffic and another one the rest."""
+    (first,), (second,) = left_by(one).services, left_by(other).services
+    shares = ((first.revision, percent), (second.revision, 100 - percent))
+    traffic = tuple(TrafficShare(revision=revision, percent=share) for revision, share in shares)
+    return Serving(services=(replace(first, traffic=traffic, labels={**first.labels, **second.labels}),))
+
+
 BY_HAND = Serving(services=(ServiceState(service="web", traffic=(TrafficShare(revision="hand", percent=100),)),))
 
 
@@ -92,6 +100,24 @@ def test_nothing_to_go_back_to(make_entry: Made, current: str | None, said: str)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.NOTHING_TO_ROLL_BACK_TO
     assert said in refusal.sentence
+
+
+def test_a_stage_that_was_interrupted_is_taken_back(make_entry: Made) -> None:
+    one = make_entry(1, A, BY_HAND)
+    two = make_entry(2, B, left_by(one))
+    three = make_entry(3, C, left_by(two), "in_progress")
+    past = (three, two, one)
+    assert before(past, made(past, split(two, 75, three)), "staging") == Goal(state=left_by(two), sha=B, entry=two)
+
+
+def test_what_somebody_mixed_was_never_verified(make_entry: Made) -> None:
+    """The newest in the mixture is brought back as it was whole, if that is known; else what was before it."""
+    one = make_entry(1, A, BY_HAND)
+    two = make_entry(2, B, left_by(one))
+    three = make_entry(3, C, split(one, 60, two))
+    assert before((three, two, one), three, "staging") == Goal(state=left_by(one), sha=A, entry=one)
+    four = make_entry(4, C, left_by(two), "failure")
+    assert before((four, three, two, one), three, "staging") == Goal(state=left_by(two), sha=B, entry=two)
 
 
 def test_records_in_a_circle_end(make_entry: Made) -> None:

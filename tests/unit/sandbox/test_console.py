@@ -110,6 +110,14 @@ def test_a_tag_is_dropped_and_its_share_stays(bench: Bench) -> None:
     assert bench.traffic() == [("web-two", 100, "")]
 
 
+def test_a_tag_is_added_or_moved_and_no_share_changes(bench: Bench) -> None:
+    bench.update(bench.candidate())
+    bench.console.add_tag("web", "sam", "web-one")
+    assert bench.traffic() == [("web-one", 100, ""), ("web-two", 0, "pr-7"), ("web-one", 0, "sam")]
+    bench.console.add_tag("web", "pr-7", "web-one")
+    assert bench.traffic() == [("web-one", 100, ""), ("web-one", 0, "sam"), ("web-one", 0, "pr-7")]
+
+
 def test_variables_make_a_revision_that_serves_as_the_latest(bench: Bench) -> None:
     bench.update(bench.candidate())
     changed = bench.console.set_env("web", COLOR="blue", DEBUG="1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -17,6 +19,7 @@ class Shop(Service):
         super().__init__()
         self.story: list[str] = []
         self.route("GET", "/things/{thing}", self._get)
+        self.route("PATCH", "/things/{thing}", self._get)
 
     def _get(self, request: Request) -> Response:
         self.story.append(f"handled {request.params['thing']}")
@@ -64,3 +67,25 @@ def test_the_server_can_be_called_from_an_act(shop: Shop) -> None:
     shop.when(Act(route="things", before=lambda _request: shop.get("inner")))
     assert shop.get("outer") == 200
     assert shop.story == ["handled inner", "handled outer"]
+
+
+@pytest.mark.parametrize(
+    ("rest", "handled"),
+    [
+        ("Content-Length: 2\r\n\r\n{}", ["handled a"]),
+        ("Content-Length: 2\r\n\r\n", []),
+        ("Content-Length: 2\r\n\r\n{", []),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", ["handled a"]),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{", []),
+        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", []),
+    ],
+)
+def test_a_message_that_is_cut_off_is_not_acted_on(shop: Shop, rest: str, handled: list[str]) -> None:
+    """A client that is killed between the headers and the body has asked for nothing."""
+    address = urlsplit(shop.url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=5) as client:
+        client.sendall(f"PATCH /things/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}".encode())
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(4096):
+            pass
+    assert shop.story == handled

@@ -189,6 +189,27 @@ def test_somebody_elses_revision_is_not_taken_back(target: Any, began: Any, web:
     assert not wire.made("POST", ":setIamPolicy")
 
 
+@pytest.mark.parametrize("shares", [((OLD, 100),), ((OLD, 10), (OLDER, 90))])
+def test_a_move_between_what_is_known_is_somebody_elses_too(
+    target: Any, began: Any, web: Any, wire: Any, shares: Any
+) -> None:
+    """He has been told that it was left as it is."""
+    web(service(*shares, (NEW, 0, "pr-7")))
+    seen = target.observe(undo(), began)
+    assert isinstance(seen, Broken)
+    assert "it was left as it is" in seen.detail
+    target.apply(undo(), began)
+    assert not wire.made("PATCH", "shop-web")
+
+
+def test_the_release_itself_is_taken_back_whoever_sent_traffic_there(
+    target: Any, began: Any, web: Any, wire: Any
+) -> None:
+    web(service((OLD, 80), (NEW, 20, "pr-7")))
+    target.apply(undo(), began)
+    assert sent(wire.made("PATCH", "shop-web")[0]) == {(OLD, ""): 90, (OLDER, ""): 10}
+
+
 def test_what_a_rollback_goes_back_to_is_no_stranger(target: Any, began: Any, web: Any) -> None:
     web(service(("shop-web-long-ago", 100)))
     goal = TrafficShare(revision="shop-web-long-ago", percent=100)
