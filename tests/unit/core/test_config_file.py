@@ -230,7 +230,7 @@ def test_a_duration_is_read_outside_a_file_as_well() -> None:
                                          "`labels`, `machine_type`, `overlay`, `platform`, `provenance`, `repository`, `service_account`, `substitutions` and `timeout`")]),
         (put("    region: r", "    region: r\n    formation: {}"), ["8: targets.gcp.formation: the key `formation` does not go with the others here"]),
         (BASE + "1: x", [("11: 1: there is no key `1` in the top level; it may hold `app`, `build`, `config_vars`, `default_environment`, `environments`, `gates`, "
-                         "`permissions`, `targets` and `version`")]),
+                         "`notify`, `permissions`, `targets` and `version`")]),
         # wrong types
         (BASE + "gates: {allow_forks: yes}", ["11: gates.allow_forks: should be `true` or `false`, not `yes`"]),
         (BASE + "gates: []", ["11: gates: should be a mapping"]),
