@@ -786,6 +786,11 @@ class EnvironmentConfig(Model):
         None,
         description="Environment, or more: a release takes the image that was verified there, and builds nothing.",
     )
+    mention_after: Duration = Field(
+        600.0,
+        description="A release that took as long mentions whoever asked for it when it is over. One that failed always "
+        "does.",
+    )
     approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
 

@@ -14,7 +14,7 @@ from stage import Stage
 from bot.sandbox.github.model import Comment, Deployment
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.scenarios import looking
-from bot.sandbox.scenarios.model import BOT, Play
+from bot.sandbox.scenarios.model import BOT, MENTION, Play
 from bot.sandbox.world import Ran
 
 ENVIRONMENT = "staging"
@@ -90,6 +90,7 @@ def at_the_end(stage: Stage, before: Before) -> Iterator[str]:
     yield from once(stage)
     yield from [f"still locked: {name}" for name in looking.locks(stage.world)]
     yield from true_words(stage, before, done=True)
+    yield from mentioned(stage)
     yield from unseen(stage)
 
 
@@ -132,6 +133,13 @@ def once(stage: Stage) -> Iterator[str]:
     yield from [f"{count} executions of {run}" for run, count in runs.items() if count > 1]
 
 
+def mentioned(stage: Stage) -> Iterator[str]:
+    """Nobody is told twice of the end of one release."""
+    written = stage.world.repository.state.comments.values()
+    told = Counter(found[1] for each in written if (found := MENTION.match(each.body)))
+    yield from [f"{count} mentions of deployment {number}" for number, count in told.items() if count > 1]
+
+
 def unseen(stage: Stage) -> Iterator[str]:
     """No secret can be read anywhere."""
     play = Play(world=stage.world, runs=stage.runs)
@@ -172,8 +180,9 @@ def headline(body: str) -> str:
 
 
 def comments(stage: Stage) -> list[Comment]:
-    """Return the bot's comments on all threads, the one last written last."""
-    found = [each for each in stage.world.repository.state.comments.values() if each.author == BOT]
+    """Return the bot's comments on all threads but mentions, the one last written last."""
+    written = stage.world.repository.state.comments.values()
+    found = [each for each in written if each.author == BOT and not MENTION.match(each.body)]
     return sorted(found, key=lambda each: (each.updated_at, each.id))
 
 
