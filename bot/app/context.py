@@ -50,6 +50,7 @@ class Request:
     source_comment: int = 0
     commented_at: datetime | None = None
     sha: str = ""
+    by_bot: bool = False
 
     def for_environment(self, name: str) -> Request:
         """Return the same request for a named environment."""

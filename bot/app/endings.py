@@ -19,6 +19,8 @@ from bot.engine.execution import Ended
 _TRANSIENT = frozenset(
     {Reason.TIMED_OUT, Reason.UPSTREAM_FAILED, Reason.CONFLICT, Reason.SHIFT_FAILED, Reason.INTERNAL_ERROR}
 )
+# And what it may mend as well as not: something slow or overloaded looks like something broken.
+_MAY_BE_TRANSIENT = frozenset({Reason.VERIFICATION_FAILED, Reason.ROLLOUT_FAILED, Reason.CANARY_UNDECIDED})
 
 
 def state(ended: Ended) -> Literal["released", "failed", "cancelled"]:
@@ -164,8 +166,14 @@ def url(environment: Environment, serving: Serving | None) -> str:
     return next((state.url for state in serving.services if state.url), "") if serving else ""
 
 
-def following(ended: Ended, report: ReleaseReport, command: Command, *, way_back: bool) -> tuple[str, ...]:
-    """Return what to type next. ``way_back``: whether something was verified that a rollback could bring back."""
+def following(
+    ended: Ended, report: ReleaseReport, command: Command, *, way_back: bool, typed: bool = True
+) -> tuple[str, ...]:
+    """Return what to type next.
+
+    ``way_back``: whether something was verified that a rollback could bring back. ``typed``: whether it was released
+    by a comment, for only there it can be retried.
+    """
     name = report.environment
     back = (f"/rollback {name}", "/status") if way_back else ("/status",)
     if ended.failed is None and not ended.cancelled:
@@ -177,5 +185,9 @@ def following(ended: Ended, report: ReleaseReport, command: Command, *, way_back
         return (again, "/status")
     if ended.restored is False:
         return back
-    wants_fix = ended.failed is not None and ended.reason not in _TRANSIENT
-    return (f"after a fix: {spelled(command, environment=name, sha='')}" if wants_fix else again, "/status")
+    plain = set(command.flags) <= {"reason"}  # what is retried has no flags
+    retry = f"/retry {name}" if typed and plain and ended.failed is not None else ""
+    if ended.failed is None or ended.reason in _TRANSIENT:
+        return (retry or again, "/status")
+    chance = (f"if it was transient: {retry}",) if retry and ended.reason in _MAY_BE_TRANSIENT else ()
+    return (f"after a fix: {spelled(command, environment=name, sha='')}", *chance, "/status")

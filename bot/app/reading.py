@@ -35,6 +35,7 @@ def read(event: Event, settings: Settings) -> Asked | None:
         case PushEvent():
             command = Command(verb="deploy", text=f"push to {event.default_branch}")
             request = Request(command=command, actor=event.actor, trigger="push", sha=event.sha, id=f"push-{event.sha}")
+            request = replace(request, by_bot=event.actor_is_bot)
             return Asked(requests=(request,))
         case DispatchEvent():
             return _dispatch(event, settings)
@@ -63,6 +64,7 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
         issue=event.number,
         source_comment=event.comment_id,
         commented_at=event.created_at,
+        by_bot=event.author_is_bot,
     )
     wrong = next((item for item in misread if not (item.unknown and commands)), None)
     if wrong is not None:  # one line that cannot be read stops all of them: nothing is half done

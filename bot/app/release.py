@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import endings, images, previewing, records, sources
+from bot.app import endings, images, previewing, records, sources, thread
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
@@ -362,9 +362,10 @@ def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deploy
     hold = context.gatherer.ask(records.put_on_hold, context, case) if held else given(None)
     state = {"released": "success", "cancelled": "error"}.get(report.state, "failure")
     sign = context.gatherer.ask(context.react, "rocket" if report.state == "released" else "confused")
+    tidied = context.gatherer.ask(thread.tidy, context, case.request, report, case.environment.mention_after)
     comment_id, untold = _write_last(context, reporter, report, deployment, state, hold)
     wait([sign])  # before the lock is released
-    context.note([*untold, *kept.result()])
+    context.note([*untold, *kept.result(), *thread.tidied(tidied)])
     decisions = {"released": Decision.RELEASED, "cancelled": Decision.CANCELLED}
     return reporter.outcome(
         report,

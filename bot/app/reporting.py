@@ -131,7 +131,7 @@ class Reporter:
         """Return the last report. ``way_back``: whether a rollback could bring back what served before."""
         if self._comparison is not None:
             self._comparison.exception()  # wait for it: the end is not hurried
-        report = self._current()
+        report, typed = self._current(), self._request.trigger == "comment"
         report = replace(
             report,
             state=endings.state(ended),
@@ -149,7 +149,7 @@ class Reporter:
             on_hold=report.verb == "rollback" and ended.failed is None and not ended.cancelled,
             behind_by=behind_by,
             provenance=provenance,
-            next=endings.following(ended, report, self._request.command, way_back=way_back),
+            next=endings.following(ended, report, self._request.command, way_back=way_back, typed=typed),
         )
         return self._context.masker.mask_all(replace(report, sentence=endings.cause(ended)))
 

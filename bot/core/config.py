@@ -803,6 +803,11 @@ class EnvironmentConfig(Model):
     notify: Moments | None = Field(
         None, description="Which ends of releases are told here, instead of the general rule."
     )
+    mention_after: Duration = Field(
+        600.0,
+        description="A release that took as long mentions whoever asked for it when it is over. One that failed always "
+        "does.",
+    )
     approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
 

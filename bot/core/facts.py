@@ -199,3 +199,13 @@ class CommentRef:
     url: str = ""
     author: str = ""
     body: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnComment:
+    """A comment that the bot itself wrote. ``node`` is its GraphQL id; ``minimized``: it is hidden already."""
+
+    id: int
+    node: str
+    minimized: bool
+    body: str = field(default="", repr=False)

@@ -22,6 +22,7 @@ from bot.core.facts import (
     Lock,
     LockRecord,
     MarkKind,
+    OwnComment,
     Permission,
     PullRequest,
     Reviews,
@@ -127,6 +128,14 @@ class GitHub(Protocol):
 
     def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
         """Return a thread's comments that were written or changed since a time, oldest first."""
+        ...
+
+    def own_comments(self, number: int) -> tuple[OwnComment, ...]:
+        """Return what the bot itself wrote among a thread's last hundred comments, oldest first."""
+        ...
+
+    def minimize(self, comments: Sequence[OwnComment]) -> None:
+        """Hide comments as outdated, all in one call; repeated on failure (one that is hidden stays hidden)."""
         ...
 
     def edit_comment(self, comment_id: int, body: str) -> None:

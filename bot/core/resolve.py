@@ -53,6 +53,7 @@ class Environment:
     rollout_timeout: float = 300.0
     keep_revisions: int = 20
     keep_releases: int = 10
+    mention_after: float = 600.0
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     not_yet: tuple[str, ...] = ()
@@ -163,6 +164,7 @@ def resolve(
         rollout_timeout=rollout_timeout,
         keep_revisions=target.keep_revisions if isinstance(target, CloudRunTarget) else 0,
         keep_releases=target.keep_releases if isinstance(target, CloudRunTarget) else 0,
+        mention_after=declared.mention_after,
         roles=roles(config, name),
         notify=config.notify if declared.notify is None else declared.notify,
         not_yet=not_yet(config, name),

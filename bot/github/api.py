@@ -22,6 +22,7 @@ from bot.core.facts import (
     Lock,
     LockRecord,
     MarkKind,
+    OwnComment,
     Permission,
     PullRequest,
     Reviews,
@@ -346,6 +347,14 @@ class Api:
     def comments(self, number: int, since: datetime) -> tuple[CommentRef, ...]:
         """See the port. 1 call for each hundred."""
         return self._comments.since(number, since)
+
+    def own_comments(self, number: int) -> tuple[OwnComment, ...]:
+        """See the port. 1 call (GraphQL)."""
+        return self._comments.own(number)
+
+    def minimize(self, comments: Sequence[OwnComment]) -> None:
+        """See the port. 1 call (GraphQL)."""
+        self._comments.minimize(comments)
 
     def edit_comment(self, comment_id: int, body: str) -> None:
         """See the port. 1 call."""

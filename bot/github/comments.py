@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from bot.core.facts import CommentRef
+from bot.core.facts import CommentRef, OwnComment
 from bot.errors import NotFoundError
-from bot.github import mapping
+from bot.github import mapping, queries
 from bot.github.failures import shaped
 from bot.github.retry import repeat
-from bot.github.transport import PER_PAGE, Request, Transport
+from bot.github.transport import PER_PAGE, GraphQL, Request, Transport
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far this machine's clock may be ahead of GitHub's when a comment is looked for by its time."""
@@ -61,6 +61,24 @@ class Comments:
             yield comments
             if len(comments) < PER_PAGE:
                 return
+
+    def own(self, number: int) -> tuple[OwnComment, ...]:
+        """Return the token's own among a thread's last hundred comments (1 call)."""
+        what = f"read the comments on #{number}"
+        variables = {"owner": self._transport.owner, "name": self._transport.name, "number": number}
+        query = GraphQL(text=queries.THREAD, variables=variables, what=what, needs="pull-requests: read")
+        data = self._transport.graphql(query)
+        with shaped(what):
+            thread = mapping.need(mapping.need(data, "repository", dict), "issueOrPullRequest", dict)
+            nodes = mapping.listed(mapping.need(thread, "comments", dict).get("nodes"))
+            return tuple(mapping.own_comment(node) for node in nodes if node.get("viewerDidAuthor") is True)
+
+    def minimize(self, comments: Sequence[OwnComment]) -> None:
+        """Hide comments as outdated (1 call; repeated on failure)."""
+        variables = {f"c{index}": comment.node for index, comment in enumerate(comments)}
+        text = queries.minimize(list(variables))
+        what = f"hide {len(comments)} outdated comments"
+        self._transport.graphql(GraphQL(text=text, variables=variables, what=what, needs=_NEEDS))
 
     def edit(self, comment_id: int, body: str) -> None:
         """Replace a comment's body (1 call; repeated on failure)."""

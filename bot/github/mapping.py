@@ -21,6 +21,7 @@ from bot.core.facts import (
     Deployment,
     DeploymentStatus,
     Opinion,
+    OwnComment,
     Permission,
     PullRequest,
     Reviews,
@@ -301,6 +302,24 @@ def _status_node(status: Any) -> DeploymentStatus:
 def _newest_first(statuses: Iterable[DeploymentStatus]) -> tuple[DeploymentStatus, ...]:
     oldest = datetime.min.replace(tzinfo=UTC)
     return tuple(sorted(statuses, key=lambda status: status.created_at or oldest, reverse=True))
+
+
+def own_comment(data: Any) -> OwnComment:
+    """Map a comment of GraphQL. Its ``databaseId`` is a 32-bit Int, so the full one is read, which is text."""
+    return OwnComment(
+        id=_number(data, "fullDatabaseId"),
+        node=need(data, "id", str),
+        minimized=need(data, "isMinimized", bool),
+        body=text(data, "body"),
+    )
+
+
+def _number(data: Any, key: str) -> int:
+    """Return a ``BigInt``, which GraphQL writes as text. Raises Misshapen."""
+    digits = need(data, key, str)
+    if not (digits.isascii() and digits.isdecimal()):
+        raise Misshapen(f"no usable `{key}`")
+    return int(digits)
 
 
 def comment(data: Any) -> CommentRef:

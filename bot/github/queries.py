@@ -57,3 +57,25 @@ query Deployments($owner: String!, $name: String!, $environments: [String!], $fi
   }
 }
 """
+
+THREAD = """
+query Thread($owner: String!, $name: String!, $number: Int!) {
+  repository(owner: $owner, name: $name) {
+    issueOrPullRequest(number: $number) {
+      ... on Issue { comments(last: 100) { ...Written } }
+      ... on PullRequest { comments(last: 100) { ...Written } }
+    }
+  }
+}
+fragment Written on IssueCommentConnection { nodes { id fullDatabaseId viewerDidAuthor isMinimized body } }
+"""
+
+
+def minimize(aliases: Sequence[str]) -> str:
+    """Return a mutation that hides several comments as outdated: each one's id in the variable of its alias."""
+    variables = ", ".join(f"${alias}: ID!" for alias in aliases)
+    fields = "".join(
+        f"  {alias}: minimizeComment(input: {{subjectId: ${alias}, classifier: OUTDATED}}) {{ clientMutationId }}\n"
+        for alias in aliases
+    )
+    return f"mutation Minimize({variables}) {{\n{fields}}}"

@@ -20,15 +20,18 @@ from bot.report.words import bar, clock, count, duration, listing, short
 
 _MARKER = re.compile(r"<!-- slipway:v1 ([^<>\r\n]*) -->")
 _UNDER_WAY = re.compile(r"<!-- slipway:v1 [^<>\r\n]*-->\r?\n### (?:🟡|🟠) ")  # the verdicts of a state that is running
+# The titles of :mod:`bot.report.headline` at an end; a preview's have other words.
+_OVER = re.compile(r"<!-- slipway:v1 [^<>\r\n]*-->\r?\n### (?:🟢|🔴|⚪) (?:`|\*\*|Deploying |Rolling )")
 _NEARLY = 0.95  # a release that is not over never shows a full bar
 
 
-def marker(command_id: str, *, environment: str = "", sha: str = "") -> str:
+def marker(command_id: str, *, environment: str = "", sha: str = "", told: int = 0) -> str:
     """Return the hidden first line by which the bot finds its own comment again.
 
-    Values are percent-encoded, also a double hyphen, which an HTML comment may not hold.
+    Values are percent-encoded, also a double hyphen, which an HTML comment may not hold. ``told``: the deployment of
+    whose end a comment tells somebody, for a comment that is a mention and no report.
     """
-    pairs = (("id", command_id), ("env", environment), ("sha", sha))
+    pairs = (("id", command_id), ("env", environment), ("sha", sha), ("told", str(told or "")))
     words = " ".join(f"{key}={quote(value, safe=':.').replace('--', '-%2D')}" for key, value in pairs if value)
     return f"<!-- slipway:v1 {words} -->"
 
@@ -43,6 +46,11 @@ def read_marker(body: str) -> dict[str, str]:
 def under_way(body: str) -> bool:
     """Whether a comment says that a release is under way."""
     return bool(_UNDER_WAY.match(body))
+
+
+def over(body: str) -> bool:
+    """Whether a comment is the report of a release that has ended, or a mention of one."""
+    return bool(_OVER.match(body)) or bool(read_marker(body).get("told"))
 
 
 def release_comment(report: ReleaseReport, *, marker: str) -> str:

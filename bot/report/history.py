@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from bot.core.facts import Comparison
 from bot.core.record import Entry, usual_seconds
 from bot.report.comment import paragraphs
 from bot.report.headline import difference
-from bot.report.markdown import cell, code, code_link, prose, row
+from bot.report.markdown import cell, code, code_link, fence, prose, row
 from bot.report.sections import commit_list
 from bot.report.words import count, day_time, duration, short
 
@@ -93,19 +94,27 @@ def chart(past: Past) -> str:
     if len(bars) < _FEWEST:
         return ""
     top = max(minutes for _, minutes in bars)
-    names = ", ".join(f'"{name}"' for name, _ in bars)
+    names = ", ".join(f'"{name}"' for name in _bar_names([name for name, _ in bars]))
     values = ", ".join(f"{minutes:.1f}" for _, minutes in bars)
-    return "\n".join(
-        [
-            "```mermaid",
-            "xychart-beta",
-            '    title "Minutes for each release"',
-            f"    x-axis [{names}]",
-            f'    y-axis "min" 0 --> {max(top * 1.2, 1.0):.1f}',
-            f"    bar [{values}]",
-            "```",
-        ]
+    return fence(
+        "\n".join(
+            [
+                "xychart-beta",
+                '    title "Minutes for each release"',
+                f"    x-axis [{names}]",
+                f'    y-axis "min" 0 --> {max(top * 1.2, 1.0):.1f}',
+                f"    bar [{values}]",
+            ]
+        ),
+        "mermaid",
     )
+
+
+def _bar_names(shas: Sequence[str]) -> list[str]:
+    """Return a name for each bar that mermaid reads as text. Bars of one name would be drawn over each other."""
+    plain = [re.sub(r"[^0-9A-Za-z]", "", sha) or "?" for sha in shas]
+    times = [plain[: index + 1].count(name) for index, name in enumerate(plain)]
+    return [name if number == 1 else f"{name} ({number})" for name, number in zip(plain, times, strict=True)]
 
 
 def difference_comment(found: Difference, *, marker: str, shipped: bool) -> str:

@@ -103,7 +103,7 @@ COLUMNS = {
 CANCEL = Column(name="cancel", words="the workflow run is cancelled: SIGINT as the call arrives", kind="cancel")
 
 # The queries of bot/github/queries.py, and Cloud Logging's list, which is a POST (logging.v2 entries.list).
-_READS = re.compile(r"\w+ (?:GET |POST graphql (?:Refs|Deployments) |POST v2/entries:list )")
+_READS = re.compile(r"\w+ (?:GET |POST graphql (?:Refs|Deployments|Thread) |POST v2/entries:list )")
 
 
 def reads(call: str) -> bool:

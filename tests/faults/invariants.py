@@ -17,7 +17,7 @@ from stage import Stage
 from bot.sandbox.github.model import Comment, Deployment
 from bot.sandbox.google.cloud_build import CloudBuild
 from bot.sandbox.scenarios import looking
-from bot.sandbox.scenarios.model import BOT, Play
+from bot.sandbox.scenarios.model import BOT, MENTION, Play
 from bot.sandbox.world import Ran
 
 ENVIRONMENT = "staging"
@@ -98,6 +98,7 @@ def at_the_end(stage: Stage, before: Before) -> Iterator[str]:
     yield from once(stage)
     yield from left_over(stage)
     yield from true_words(stage, before)
+    yield from mentioned(stage)
     yield from unseen(stage)
 
 
@@ -156,6 +157,13 @@ def once(stage: Stage) -> Iterator[str]:
     yield from [f"{count} executions of {run}" for run, count in runs.items() if count > 1]
 
 
+def mentioned(stage: Stage) -> Iterator[str]:
+    """Nobody is told twice of the end of one release."""
+    written = stage.world.repository.state.comments.values()
+    told = Counter(found[1] for each in written if (found := MENTION.match(each.body)))
+    yield from [f"{count} mentions of deployment {number}" for number, count in told.items() if count > 1]
+
+
 def unseen(stage: Stage, *, runs: int = 0) -> Iterator[str]:
     """No secret can be read anywhere: of the runs, in what the last few have written, or all of them."""
     play = Play(world=stage.world, runs=stage.runs[-runs:])
@@ -196,8 +204,9 @@ def headline(body: str) -> str:
 
 
 def comments(stage: Stage, since: float = 0.0) -> list[Comment]:
-    """Return the bot's comments on all threads that were written since a time, the one last written last."""
-    found = [each for each in stage.world.repository.state.comments.values() if each.author == BOT]
+    """Return the bot's comments but mentions that were written since a time, on all threads, the last one last."""
+    written = stage.world.repository.state.comments.values()
+    found = [each for each in written if each.author == BOT and not MENTION.match(each.body)]
     return sorted((each for each in found if each.updated_at >= since), key=lambda each: (each.updated_at, each.id))
 
 

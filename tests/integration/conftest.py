@@ -33,6 +33,7 @@ from bot.core.facts import (
     LockRecord,
     MarkKind,
     Opinion,
+    OwnComment,
     Permission,
     PullRequest,
     Reviews,
@@ -196,6 +197,7 @@ class FakeGitHub:
         self.bodies: dict[int, list[str]] = {}
         self.threads: dict[int, int] = {}
         self.authors: dict[int, str] = {}  # of comments that are not the bot's own
+        self.minimized: set[int] = set()
         self.reactions: list[str] = []
         self.unreacted: list[int] = []
         self.locks: dict[str, Lock] = {}
@@ -338,6 +340,21 @@ class FakeGitHub:
                 raise NotFoundError("No such comment.", service="GitHub", operation="edit_comment", status=404)
             self.bodies[comment_id].append(body)
 
+    def own_comments(self, number: int) -> tuple[OwnComment, ...]:
+        self._log("own_comments", number)
+        with self._mutex:
+            return tuple(
+                OwnComment(
+                    id=comment_id, node=f"IC_{comment_id}", minimized=comment_id in self.minimized, body=bodies[-1]
+                )
+                for comment_id, bodies in self.bodies.items()
+                if self.threads[comment_id] == number and comment_id not in self.authors
+            )[-100:]
+
+    def minimize(self, comments: Sequence[OwnComment]) -> None:
+        self._log("minimize", *(comment.id for comment in comments))
+        self.minimized |= {comment.id for comment in comments}
+
     def react(self, comment_id: int, content: str) -> None:
         self._log("react", comment_id, content)
         self.reactions.append(content)
@@ -409,7 +426,14 @@ class FakeGitHub:
 
     # -- for tests --
     def thread(self, number: int) -> list[str]:
-        """The comments of a thread as they stand."""
+        """The comments of a thread as they stand, without mentions."""
+        return [body for body in self._bodies(number) if " told=" not in body.partition("\n")[0]]
+
+    def mentions(self, number: int) -> list[str]:
+        """The comments of a thread that tell somebody of an end."""
+        return [body for body in self._bodies(number) if " told=" in body.partition("\n")[0]]
+
+    def _bodies(self, number: int) -> list[str]:
         return [bodies[-1] for comment_id, bodies in self.bodies.items() if self.threads[comment_id] == number]
 
     def states(self, environment: str = "staging") -> list[str]:

@@ -247,6 +247,26 @@ def comment(repo: Repository, found: model.Comment) -> Node:
         "minimizedReason": found.minimized,
         "repository": lambda _: repository(repo),
         "url": f"{repo.html}/{page}/{found.number}#issuecomment-{found.id}",
+        "viewerDidAuthor": lambda info: info.context.viewer.login == found.author,
+    }
+
+
+def issue(repo: Repository, found: model.Issue) -> Node:
+    """Return an issue that is no pull request."""
+    return {
+        "__typename": "Issue",
+        "id": shapes.node_id("I", found.id),
+        "number": found.number,
+        "title": found.title,
+        "body": found.body,
+        "author": actor(repo.github, found.author),
+        "url": f"{repo.html}/issues/{found.number}",
+        "closed": found.state == "closed",
+        "createdAt": iso(found.created_at),
+        "updatedAt": iso(found.updated_at),
+        "comments": lambda _, **page: connection(
+            repo.thread(found.number), lambda one: comment(repo, one), page, "comments"
+        ),
     }
 
 
@@ -349,6 +369,7 @@ def repository(repo: Repository) -> Node:
         "viewerPermission": lambda info: _viewer_permission(info, repo),
         "deployments": lambda info, **page: _deployments(info, repo, page),
         "environment": lambda _, name: _environment(repo, name),
+        "issueOrPullRequest": lambda info, number: _issue_or_pull(info, repo, number),
         "object": lambda info, **which: _object(info, repo, which),
         "pullRequest": lambda info, number: _pull(info, repo, number),
         "ref": lambda info, **which: _ref(info, repo, which["qualifiedName"]),
@@ -393,6 +414,16 @@ def _pull(info: Any, repo: Repository, number: int) -> Node:
     if issue is None or issue.pull is None:
         raise QueryError("NOT_FOUND", f"Could not resolve to a PullRequest with the number of {number}.")
     return pull_request(repo, issue)
+
+
+def _issue_or_pull(info: Any, repo: Repository, number: int) -> Node:
+    found = repo.state.issues.get(number)
+    if found is None:
+        raise QueryError("NOT_FOUND", f"Could not resolve to an issue or pull request with the number of {number}.")
+    if found.pull is not None:
+        return _pull(info, repo, number)
+    need(info, "issues:read", "pull_requests:read")
+    return issue(repo, found)
 
 
 def _ref(info: Any, repo: Repository, name: str) -> Node | None:

@@ -108,9 +108,15 @@ type Environment implements Node { databaseId: Int, id: ID!, name: String! }
 type IssueComment implements Minimizable & Node {
   author: Actor, authorAssociation: CommentAuthorAssociation!, body: String!, createdAt: DateTime!, databaseId: Int
   fullDatabaseId: BigInt, id: ID!, isMinimized: Boolean!, lastEditedAt: DateTime, minimizedReason: String
-  repository: Repository!, updatedAt: DateTime!, url: URI!
+  repository: Repository!, updatedAt: DateTime!, url: URI!, viewerDidAuthor: Boolean!
 }
 type IssueCommentConnection { nodes: [IssueComment], pageInfo: PageInfo!, totalCount: Int! }
+type Issue implements Node {
+  author: Actor, body: String!, closed: Boolean!, createdAt: DateTime!, id: ID!, number: Int!, title: String!
+  updatedAt: DateTime!, url: URI!
+  comments(after: String, before: String, first: Int, last: Int): IssueCommentConnection!
+}
+union IssueOrPullRequest = Issue | PullRequest
 type PullRequestReview implements Node {
   author: Actor, body: String!, commit: Commit, id: ID!, state: PullRequestReviewState!, submittedAt: DateTime, url: URI!
 }
@@ -139,6 +145,7 @@ type Repository implements Node {
     orderBy: DeploymentOrder = {field: CREATED_AT, direction: ASC}
   ): DeploymentConnection!
   environment(name: String!): Environment
+  issueOrPullRequest(number: Int!): IssueOrPullRequest
   object(expression: String, oid: GitObjectID): GitObject
   pullRequest(number: Int!): PullRequest
   ref(qualifiedName: String!): Ref

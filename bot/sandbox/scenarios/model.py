@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from bot.sandbox.sample import VARIANTS
 from bot.sandbox.world import Ran, World
 
 BOT = "github-actions[bot]"  # whose token a workflow run has
+# The hidden first line of a comment that only tells somebody of a release's end, with its deployment.
+MENTION = re.compile(r"<!-- slipway:v1 [^<>\n]*\btold=(\d+)")
 
 
 @dataclass(kw_only=True)
@@ -105,7 +108,14 @@ class Play:
         return self.repository.deployments()[self.base.get("deployments", 0) :]
 
     def comments(self, number: int = 0) -> list[Comment]:
-        """Return the bot's comments on the thread, oldest first."""
+        """Return the bot's comments on the thread, oldest first, without mentions."""
+        return [comment for comment in self._written(number) if not MENTION.match(comment.body)]
+
+    def mentions(self) -> list[Comment]:
+        """Return the bot's comments that only tell somebody of a release's end."""
+        return [comment for comment in self._written(0) if MENTION.match(comment.body)]
+
+    def _written(self, number: int) -> list[Comment]:
         thread = self.repository.thread(number or self.number) if number or self.number else []
         return [comment for comment in thread if comment.author == BOT]
 

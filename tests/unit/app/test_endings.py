@@ -104,7 +104,16 @@ def test_how_it_ended_on_one_line(over: dict[str, Any], said: str) -> None:
         ({"way_back": False}, "deploy", ("/status",)),
         ({}, "rollback", ("/unlock staging", "/status")),
         ({"failed": make_failed(), "reason": Reason.BUILD_FAILED}, "deploy", ("after a fix: /deploy staging", "/status")),
-        ({"failed": make_failed(), "reason": Reason.TIMED_OUT}, "deploy", ("/deploy staging", "/status")),
+        ({"failed": make_failed(), "reason": Reason.TIMED_OUT}, "deploy", ("/retry staging", "/status")),
+        ({"failed": make_failed(), "reason": Reason.TIMED_OUT, "typed": False}, "deploy", ("/deploy staging", "/status")),
+        (
+            {"failed": make_failed(), "reason": Reason.VERIFICATION_FAILED}, "deploy",
+            ("after a fix: /deploy staging", "if it was transient: /retry staging", "/status"),
+        ),
+        (
+            {"failed": make_failed(), "reason": Reason.ROLLOUT_FAILED, "typed": False}, "deploy",
+            ("after a fix: /deploy staging", "/status"),
+        ),
         ({"cancelled": True, "reason": Reason.CANCELLED}, "deploy", ("/deploy staging", "/status")),
         ({"failed": make_failed(), "restored": False}, "deploy", ("/rollback staging", "/status")),
         ({"failed": make_failed(), "restored": False, "way_back": False}, "deploy", ("/status",)),
@@ -112,9 +121,15 @@ def test_how_it_ended_on_one_line(over: dict[str, Any], said: str) -> None:
     ],
 )  # fmt: skip
 def test_what_to_type_next(over: dict[str, Any], verb: Any, said: tuple[str, ...]) -> None:
-    way_back = over.pop("way_back", True)
-    command = Command(verb=verb)
-    assert endings.following(make_ended(**over), make_report(verb=verb), command, way_back=way_back) == said
+    how = {"way_back": over.pop("way_back", True), "typed": over.pop("typed", True)}
+    command = Command(verb=verb, flags={"reason": "because"})
+    assert endings.following(make_ended(**over), make_report(verb=verb), command, **how) == said
+
+
+def test_a_retry_has_no_flags_so_it_is_not_offered_for_a_command_with_some() -> None:
+    command = Command(verb="promote", flags={"from": "staging"})
+    ended = make_ended(failed=make_failed(), reason=Reason.TIMED_OUT)
+    assert endings.following(ended, make_report(), command, way_back=True)[0] == "/promote staging --from=staging"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +148,7 @@ def test_what_to_type_next(over: dict[str, Any], verb: Any, said: tuple[str, ...
 def test_what_is_said_again_means_the_same(command: Command, reason: Reason, said: str) -> None:
     ended = make_ended(failed=make_failed(), reason=reason)
     report = make_report(verb="rollback" if command.verb == "rollback" else "deploy")
-    assert endings.following(ended, report, command, way_back=True) == (said, "/status")
+    assert endings.following(ended, report, command, way_back=True, typed=False) == (said, "/status")
 
 
 # -- what is left behind ------------------------------------------------------------------------------------------

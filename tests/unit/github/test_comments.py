@@ -167,3 +167,41 @@ def test_unreact(wire: Any, api: Api, status: Any) -> None:
     wire.add("DELETE", "https://api.github.com:443/repos/acme/shop/issues/comments/5/reactions/9", status=status)
     api.unreact(5, 9)
     assert wire.asked == ["DELETE /issues/comments/5/reactions/9"]
+
+
+# -- what the bot itself wrote ------------------------------------------------------------------------------------
+def node(number: int, **over: Any) -> dict[str, Any]:
+    values = {"id": f"IC_{number}", "fullDatabaseId": str(number), "viewerDidAuthor": True, "isMinimized": False}
+    return {**values, "body": BODY, **over}
+
+
+def written(*nodes: Any) -> dict[str, Any]:
+    return {"repository": {"issueOrPullRequest": {"comments": {"nodes": list(nodes)}}}}
+
+
+def test_own_comments_are_those_of_the_token_with_their_long_ids(wire: Any, api: Api) -> None:
+    wire.graphql(written(node(5), node(6, viewerDidAuthor=False), node(2**40, isMinimized=True)))
+    found = api.own_comments(7)
+    assert [(one.id, one.node, one.minimized, one.body) for one in found] == [
+        (5, "IC_5", False, BODY),
+        (2**40, f"IC_{2**40}", True, BODY),
+    ]
+    assert wire.body(0)["variables"] == {"owner": "acme", "name": "shop", "number": 7}
+
+
+@pytest.mark.parametrize("broken", [{"id": None}, {"fullDatabaseId": 5}, {"fullDatabaseId": "x"}, {"isMinimized": 0}])
+def test_a_thread_of_another_shape_is_an_error(wire: Any, api: Api, broken: dict[str, Any]) -> None:
+    wire.graphql(written(node(5, **broken)))
+    with pytest.raises(UpstreamError, match="read the comments on #7"):
+        api.own_comments(7)
+
+
+def test_comments_are_hidden_in_one_call_which_is_repeated(wire: Any, api: Api, slept: list[float]) -> None:
+    wire.graphql(written(node(5), node(6)))
+    wire.graphql(status=502)
+    wire.graphql({"c0": {}, "c1": {}})
+    api.minimize(api.own_comments(7))
+    sent = wire.body(2)
+    assert sent["variables"] == {"c0": "IC_5", "c1": "IC_6"}
+    assert sent["query"].count("classifier: OUTDATED") == 2
+    assert slept == [0.2]

@@ -268,6 +268,21 @@ def test_the_viewer_and_the_rate_limit(graphql: Any, server: Any) -> None:
     assert found == {"viewer": {"login": "dana"}, "rateLimit": {"limit": 5000, "used": 1, "remaining": 4999}}
 
 
+def test_an_issue_and_a_pull_request_by_their_number(remote: Any, repo: Any, number: int, graphql: Any) -> None:
+    remote.get_pull(number).create_issue_comment("ours")
+    repo.comment(number, "theirs", author="dana")
+    query = """query($number: Int!) { repository(owner: "acme", name: "shop") { issueOrPullRequest(number: $number) {
+      __typename ... on Issue { number comments(last: 9) { totalCount } }
+      ... on PullRequest { number comments(last: 9) { nodes { body viewerDidAuthor } } } } } }"""
+    found = graphql(query, number=number)["data"]["repository"]["issueOrPullRequest"]
+    said = {one["body"]: one["viewerDidAuthor"] for one in found["comments"]["nodes"]}
+    assert (found["__typename"], said) == ("PullRequest", {"ours": True, "theirs": False})
+    issue = remote.create_issue("Broken").number
+    found = graphql(query, number=issue)["data"]["repository"]["issueOrPullRequest"]
+    assert found == {"__typename": "Issue", "number": issue, "comments": {"totalCount": 0}}
+    assert graphql(query, number=999)["errors"][0]["type"] == "NOT_FOUND"
+
+
 # -- mutations --------------------------------------------------------------------------------------------------
 def test_a_comment_is_minimized_by_the_real_client(remote: Any, repo: Any, number: int, graphql: Any) -> None:
     comment = remote.get_pull(number).create_issue_comment("old")
