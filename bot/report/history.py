@@ -48,12 +48,14 @@ def history_comment(past: Past, *, marker: str) -> str:
     shown = past.entries[: past.shown]
     if not shown:
         return paragraphs([heading, "There are none yet."])
-    heads = ["", "When (UTC)", "Commit", "What", "By", "Took", "Why"]
-    lines = [row(*heads), "|:-:|---|---|---|---|--:|---|", *[_line(entry, past) for entry in shown]]
+    why = any(entry.record.reason for entry in shown)
+    heads = ["", "When (UTC)", "Commit", "What", "By", "Took", *(["Why"] if why else [])]
+    columns = f"|:-:|---|---|---|---|--:|{'---|' if why else ''}"
+    lines = [row(*heads), columns, *[_line(entry, past, why=why) for entry in shown]]
     return paragraphs([heading, "\n".join(lines), _rates(past), chart(past)])
 
 
-def _line(entry: Entry, past: Past) -> str:
+def _line(entry: Entry, past: Past, *, why: bool) -> str:
     record, made = entry.record, entry.deployment.created_at.timestamp()
     pull = f"PR {record.pull_request}" if record.pull_request else ""
     what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
@@ -65,7 +67,7 @@ def _line(entry: Entry, past: Past) -> str:
         cell(" · ".join(filter(None, [what, pull, source]))),
         cell(record.actor, 60),
         duration(_seconds(entry)) if _seconds(entry) else "",
-        prose(record.reason, 80),
+        *([prose(record.reason, 80)] if why else []),
     )
 
 

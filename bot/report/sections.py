@@ -27,11 +27,11 @@ _SECTION_OF = {
     "watch": 2,
     "restore": 3,
 }
-# Words that begin another statement in mermaid's gantt grammar.
+# Words that begin another statement in mermaid's gantt grammar, which takes letters outside of ASCII for their end.
 _GANTT_STATEMENT = re.compile(
     r"(?:gantt|section|title|click|call|href|dateformat|axisformat|tickinterval|excludes|includes|todaymarker|weekday"
     r"|weekend|topaxis|inclusiveenddates|acctitle|accdescr)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -178,8 +178,12 @@ def gantt(report: ReleaseReport) -> str:
 
 
 def _gantt_name(title: str) -> str:
-    """Return a title that mermaid reads as a task's name: letters, digits and blanks, no keyword first."""
-    name = " ".join(re.sub(r"[^\w .()/-]|_", " ", title).split())[:60] or "step"
+    """Return a title that mermaid reads as a task's name: letters, digits and blanks, no keyword first.
+
+    Two percent signs would begin a comment.
+    """
+    plain = re.sub(r"%+", "%", re.sub(r"[^\w .()/%-]|_", " ", title))
+    name = " ".join(plain.split())[:60] or "step"
     return f"step {name}" if _GANTT_STATEMENT.match(name) else name
 
 

@@ -202,6 +202,10 @@ def test_the_marker_is_the_first_line(make: Callable[..., str]) -> None:
             Difference(environment="s", before="", sha=SHA, comparison=None, migrations=(), repository_url=OURS),
         ),
     }
-    more = {cancel_comment: {"run_url": OURS, "forced": True}, difference_comment: {"shipped": False}}
-    keywords: dict[str, Any] = dict(more.get(make, {}))
-    assert make(*made[make], marker="<!-- slipway:v1 id=1 -->", **keywords).startswith("<!-- slipway:v1 id=1 -->\n")
+    more: dict[Any, dict[str, Any]] = {
+        cancel_comment: {"run_url": OURS, "forced": True},
+        difference_comment: {"shipped": False},
+    }
+    assert make(*made[make], marker="<!-- slipway:v1 id=1 -->", **more.get(make, {})).startswith(
+        "<!-- slipway:v1 id=1 -->\n"
+    )
