@@ -322,7 +322,11 @@ def up_to_date(facts: Facts) -> Refusal | None:
     if not facts.environment.gates.up_to_date or pull is None or pull.merged or facts.behind == 0:
         return None
     main = facts.default_branch
-    lacks = f"lacks {facts.behind} commits of" if facts.behind else "cannot be compared with"
+    lacks = (
+        f"lacks {facts.behind} commit{'s' if facts.behind != 1 else ''} of"
+        if facts.behind
+        else "cannot be compared with"
+    )
     return Refusal(
         reason=Reason.BEHIND_BASE,
         sentence=f"`{short(facts.sha)}` {lacks} `{main}`.",

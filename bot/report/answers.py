@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bot.core.facts import Lock
@@ -140,16 +141,25 @@ def help_comment(entries: Sequence[HelpEntry], *, marker: str, verb: str | None 
             [f"{marker}\n### The command {code(verb)}", *[block for one in chosen for block in _manual(one)]]
         )
     allowed = [entry for entry in entries if entry.allowed]
-    table = [row("Command", "Does"), "|---|---|", *[row(code(one.usage), prose(one.summary)) for one in allowed]]
+    table = [
+        row("Command", "Does"),
+        "|---|---|",
+        *[row(code(_brief(one.usage)), prose(one.summary)) for one in allowed],
+    ]
     denied = [f"{code(one.verb)}{f' ({cell(one.who)})' if one.who else ''}" for one in entries if not one.allowed]
     return paragraphs(
         [
             f"{marker}\n### Commands you can run here",
             "\n".join(table) if allowed else "None.",
             f"You may not run {listing(denied)}." if denied else "",
-            "Write a command at the start of a line. More about one of them: `/help <command>`.",
+            "Write a command at the start of a line. What else one of them takes: `/help <command>`.",
         ]
     )
+
+
+def _brief(usage: str) -> str:
+    """Return how a command is written, without the flags that may be left out."""
+    return re.sub(r" \[--[^\]]*\]", "", usage)
 
 
 def _manual(entry: HelpEntry) -> list[str]:

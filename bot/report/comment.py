@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import assert_never
 from urllib.parse import quote, unquote
 
-from bot.core.outcome import ReleaseReport
+from bot.core.outcome import ReleaseReport, StepResult
 from bot.report.headline import failed_step, headline, subline
-from bot.report.markdown import address, cell, code, details, prose
+from bot.report.markdown import cell, code, details, prose
 from bot.report.provenance import provenance_lines
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration, listing, short
@@ -109,15 +109,17 @@ def _running(report: ReleaseReport) -> list[str]:
 
 
 def _released(report: ReleaseReport) -> list[str]:
+    early, late = _by_traffic(report.steps)
     return [
         prose(report.sentence),
         _warnings(report),
-        checks_table(report.steps),
+        checks_table(late),
         _notes(report),
         _not_undone(report),
         _on_hold(report),
         _behind(report),
         next_line(report.next),
+        _folded(f"{count(sum(len(step.checks) for step in early), 'check')} before traffic", [checks_table(early)]),
         _folded(
             "What serves",
             [services_table(report.services, tried=False), _artifact(report), provenance_lines(report.provenance)],
@@ -125,6 +127,15 @@ def _released(report: ReleaseReport) -> list[str]:
         commits(report),
         _folded("Timeline and steps", [steps_table(report), gantt(report)]),
     ]
+
+
+def _by_traffic(steps: Sequence[StepResult]) -> tuple[Sequence[StepResult], Sequence[StepResult]]:
+    """Split the steps where the first traffic moves: what was checked before says less than what was checked after.
+
+    Without any check after it, all of them count as such.
+    """
+    at = next((index for index, step in enumerate(steps) if step.kind == "shift"), 0)
+    return (steps[:at], steps[at:]) if any(step.checks for step in steps[at:]) else ((), steps)
 
 
 def _not_released(report: ReleaseReport, log_lines: int) -> list[str]:
@@ -172,8 +183,7 @@ def _progress(report: ReleaseReport) -> str:
     else:
         fraction = done / steps if steps else 0.0
         words = f"{done} of {count(steps, 'step')} done" if steps else "about to start"
-    run = address(report.run_url)
-    stop = f" · to stop, cancel [the workflow run]({run}): what served before is brought back" if run else ""
+    stop = f" · to stop: {code(f'/cancel {report.environment}')}, which brings back what served before"
     return f"{code(bar(min(fraction, _NEARLY)))} {words}{'' if failed_step(report) else stop}"
 
 

@@ -16,6 +16,7 @@ from bot.report.words import count, day_time, duration, short
 
 _SIGNS = {"success": "🟩", "failure": "🟥", "error": "🟥"}
 _WEEK = 7 * 86_400.0  # seconds
+_MINUTES_FROM = 120.0  # seconds of the longest release from which a chart is in minutes
 _FEWEST = 3  # a chart of fewer bars tells nothing
 
 
@@ -48,12 +49,14 @@ def history_comment(past: Past, *, marker: str) -> str:
     shown = past.entries[: past.shown]
     if not shown:
         return paragraphs([heading, "There are none yet."])
-    heads = ["", "When (UTC)", "Commit", "What", "By", "Took", "Why"]
-    lines = [row(*heads), "|:-:|---|---|---|---|--:|---|", *[_line(entry, past) for entry in shown]]
+    why = any(entry.record.reason for entry in shown)
+    heads = ["", "When (UTC)", "Commit", "What", "By", "Took", *(["Why"] if why else [])]
+    columns = f"|:-:|---|---|---|---|--:|{'---|' if why else ''}"
+    lines = [row(*heads), columns, *[_line(entry, past, why=why) for entry in shown]]
     return paragraphs([heading, "\n".join(lines), _rates(past), chart(past)])
 
 
-def _line(entry: Entry, past: Past) -> str:
+def _line(entry: Entry, past: Past, *, why: bool) -> str:
     record, made = entry.record, entry.deployment.created_at.timestamp()
     pull = f"PR {record.pull_request}" if record.pull_request else ""
     what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
@@ -65,7 +68,7 @@ def _line(entry: Entry, past: Past) -> str:
         cell(" · ".join(filter(None, [what, pull, source]))),
         cell(record.actor, 60),
         duration(_seconds(entry)) if _seconds(entry) else "",
-        prose(record.reason, 80),
+        *([prose(record.reason, 80)] if why else []),
     )
 
 
@@ -88,21 +91,22 @@ def _rates(past: Past) -> str:
 
 
 def chart(past: Past) -> str:
-    """Return a bar chart of how many minutes each release took, oldest first; ``""`` with too few."""
-    taken = [(short(entry.record.sha), _seconds(entry) / 60) for entry in past.entries[: past.shown]]
-    bars = [(name, minutes) for name, minutes in reversed(taken) if minutes]
+    """Return a bar chart of how long each release took, oldest first; ``""`` with too few."""
+    taken = [(short(entry.record.sha), _seconds(entry)) for entry in past.entries[: past.shown]]
+    bars = [(name, seconds) for name, seconds in reversed(taken) if seconds > 0]
     if len(bars) < _FEWEST:
         return ""
-    top = max(minutes for _, minutes in bars)
+    top = max(seconds for _, seconds in bars)
+    unit, word, sign = (60.0, "Minutes", "min") if top >= _MINUTES_FROM else (1.0, "Seconds", "s")
     names = ", ".join(f'"{name}"' for name in _bar_names([name for name, _ in bars]))
-    values = ", ".join(f"{minutes:.1f}" for _, minutes in bars)
+    values = ", ".join(f"{seconds / unit:.1f}" for _, seconds in bars)
     return fence(
         "\n".join(
             [
                 "xychart-beta",
-                '    title "Minutes for each release"',
+                f'    title "{word} for each release"',
                 f"    x-axis [{names}]",
-                f'    y-axis "min" 0 --> {max(top * 1.2, 1.0):.1f}',
+                f'    y-axis "{sign}" 0 --> {max(top / unit * 1.2, 1.0):.1f}',
                 f"    bar [{values}]",
             ]
         ),

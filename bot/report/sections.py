@@ -27,11 +27,11 @@ _SECTION_OF = {
     "watch": 2,
     "restore": 3,
 }
-# Words that begin another statement in mermaid's gantt grammar.
+# Words that begin another statement in mermaid's gantt grammar, which takes letters outside of ASCII for their end.
 _GANTT_STATEMENT = re.compile(
     r"(?:gantt|section|title|click|call|href|dateformat|axisformat|tickinterval|excludes|includes|todaymarker|weekday"
     r"|weekend|topaxis|inclusiveenddates|acctitle|accdescr)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 
@@ -55,7 +55,7 @@ def took(step: StepResult, now: float) -> str:
 def checks_table(steps: Sequence[StepResult], *, failed_only: bool = False) -> str:
     """Return what was found beside what was expected, ``""`` if there is nothing to show.
 
-    The column that names the step is there only when checks of several steps are shown.
+    The column that names the step is there only when checks of several steps are shown, and names each once.
     """
     found = [(step, check) for step in steps for check in step.checks if not (failed_only and check.passed)]
     if not found:
@@ -63,8 +63,10 @@ def checks_table(steps: Sequence[StepResult], *, failed_only: bool = False) -> s
     several = len({step.id for step, _ in found}) > 1
     heads = [*(["When"] if several else []), "Check", "Expected", "Found"]
     lines = [row("", *heads), "|:-:|" + "---|" * len(heads)]
+    told = ""
     for step, check in found:
-        sign, when = "✅" if check.passed else "❌", [cell(step.title)] if several else []
+        sign, when = "✅" if check.passed else "❌", [cell(step.title) if step.id != told else ""] if several else []
+        told = step.id
         lines.append(row(sign, *when, prose(check.name, 120), prose(check.expected, 160), _found(check)))
     return "\n".join(lines)
 
@@ -178,8 +180,12 @@ def gantt(report: ReleaseReport) -> str:
 
 
 def _gantt_name(title: str) -> str:
-    """Return a title that mermaid reads as a task's name: letters, digits and blanks, no keyword first."""
-    name = " ".join(re.sub(r"[^\w .()/-]|_", " ", title).split())[:60] or "step"
+    """Return a title that mermaid reads as a task's name: letters, digits and blanks, no keyword first.
+
+    Two percent signs would begin a comment.
+    """
+    plain = re.sub(r"%+", "%", re.sub(r"[^\w .()/%-]|_", " ", title))
+    name = " ".join(plain.split())[:60] or "step"
     return f"step {name}" if _GANTT_STATEMENT.match(name) else name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,8 @@ from bot.sandbox.scenarios import looking
 from bot.sandbox.scenarios.model import Expectation, Play
 
 __all__ = [
-    "COMMON", "deployments", "ended", "heroku", "ignored", "made", "nothing_changed", "reacted", "says", "serves",
-    "serves_with_pool", "silent", "spared", "true",
+    "COMMON", "deployments", "ended", "heroku", "hidden", "ignored", "made", "nothing_changed", "reacted", "says",
+    "serves", "serves_with_pool", "silent", "spared", "told", "true",
 ]  # fmt: skip
 
 COMMON: tuple[Expectation, ...] = (
@@ -161,6 +162,16 @@ def says(
             )
         )
     return tuple(found)
+
+
+def told(play: Play) -> list[str]:
+    """Return who is mentioned in comments that only tell of a release's end."""
+    return [name for one in play.mentions() for name in re.findall(r"@([\w-]+)", one.body)]
+
+
+def hidden(play: Play) -> list[bool]:
+    """Return whether each comment of the bot on the thread is hidden as outdated, oldest first."""
+    return [one.minimized == "outdated" for one in play.comments()]
 
 
 def silent() -> tuple[Expectation, ...]:

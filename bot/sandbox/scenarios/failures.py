@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from bot.sandbox.scenarios import looking
-from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, reacted, says, serves, true
+from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, reacted, says, serves, told, true
 from bot.sandbox.scenarios.model import Play, Scenario
 from bot.sandbox.scenarios.moments import BUILDS, JOB_RUN, PATIENCE, SERVICE, Moment
 from bot.sandbox.world import terminate
@@ -84,6 +84,7 @@ def _failed(
             *serves("main"),
             *reacted("eyes", "confused"),
             *says(lambda play: f"🔴 `{play.sha(variant)}` failed", *phrases, "/deploy staging", never=("🟢",)),
+            *true("who is told of it", told, ["dana"]),
         ),
     )
 

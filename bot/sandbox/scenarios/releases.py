@@ -7,12 +7,14 @@ from bot.sandbox.scenarios.expectations import (
     COMMON,
     deployments,
     ended,
+    hidden,
     made,
     nothing_changed,
     reacted,
     says,
     serves,
     silent,
+    told,
     true,
 )  # fmt: skip
 from bot.sandbox.scenarios.model import Play, Scenario
@@ -256,6 +258,8 @@ SCENARIOS = (
             *deployments("success"),
             *serves("feature"),
             *says(lambda play: f"🟢 `{play.sha('feature')}` is live on **staging**", "exists already", comments=2),
+            *true("what is hidden", hidden, [True, False]),
+            *true("who is told of it", told, []),
         ),
         instant=True,
     ),

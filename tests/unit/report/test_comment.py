@@ -180,7 +180,9 @@ def test_a_very_long_release_has_no_chart(make_report: Callable[..., ReleaseRepo
     [
         ("Roll out web: now; #1", "Roll out web now 1"),
         ("section of doom", "step section of doom"),
-        ("%%", "step"),
+        ("%%", "%"),
+        ("Shift 25 % of it", "Shift 25 % of it"),
+        ("gantté", "step gantté"),
         ("a" * 90, "a" * 60),
     ],
 )

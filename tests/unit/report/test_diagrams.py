@@ -156,6 +156,8 @@ def test_every_timeline_of_the_golden_comments_is_a_gantt_chart(
 @BOUNDED
 @given(steps=STEPS)
 @example(steps=[("build", "section x"), ("build", "title: y")])
+@example(steps=[("gates", "GANTT¹")])
+@example(steps=[("shift", "Shift 25 % of the traffic"), ("shift", "%%"), ("shift", "%%{init: {}}%%")])
 def test_a_timeline_parses_whatever_its_steps_are_called(parse: Parse, steps: list[tuple[str, str]]) -> None:
     assert parse(make_gantt(*steps)) is None
 
