@@ -102,7 +102,8 @@ def _service(one: Logged, logs: Logs, limit: int, room: int) -> str:
     if not logs.shown:
         return head
     if not one.lines:
-        return f"{head} · no such line"
+        others = logs.severity not in {"", "default"}
+        return f"{head} · no such line{'; lines without a level: `--severity=default`' if others else ''}"
     lines = [text for line in one.lines for text in _texts(line)]
     lines = _bounded(lines[-limit:], room)
     folded = details(f"The newest {count(len(lines), 'line')} of {place(one.service)}", fence("\n".join(lines)))
