@@ -40,14 +40,16 @@ class Verified:
 
 def verify_comment(found: Verified, *, marker: str) -> str:
     """Return the checks, what was expected beside what was found."""
-    where, what = f"**{cell(found.environment)}**", code(short(found.sha)) or "what serves"
+    where = f"**{cell(found.environment)}**"
     failed = sum(not check.passed for check in found.checks)
     if not found.checks:
         title = f"❌ Nothing serves on {where}"
     elif failed:
         title = f"❌ {where} is not as expected: {failed} of {count(len(found.checks), 'check')} failed"
+    elif found.sha:
+        title = f"✅ {code(short(found.sha))} serves on {where} as expected"
     else:
-        title = f"✅ {what} serves on {where} as expected"
+        title = f"✅ {where} is as expected"
     step = StepResult(id="verify", kind="verify", title="Verify what serves", checks=found.checks)
     return paragraphs(
         [
