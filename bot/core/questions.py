@@ -110,7 +110,7 @@ def wanted(newest: Entry | None, serving: Serving, sha: str) -> Wanted:
         state.service: share.revision
         for state in serving.services
         for share in state.traffic
-        if share.percent and _made_by(state.labels.get(share.revision, {}), keys, sha)
+        if share.percent and _made_by(share.revision, state.labels.get(share.revision, {}), keys, sha)
     }
     digest = next((serving.service(name).digests.get(revision, "") for name, revision in made.items()), "")
     if newest is None:
@@ -125,9 +125,12 @@ def _keys(newest: Entry | None) -> frozenset[str]:
     return frozenset({base36(newest.record.goal) if newest.record.verb == "rollback" else newest.key})
 
 
-def _made_by(labels: Mapping[str, str], keys: frozenset[str], sha: str) -> bool:
+def _made_by(revision: str, labels: Mapping[str, str], keys: frozenset[str], sha: str) -> bool:
+    """Whether a release made a revision. What is made by hand from its template inherits its labels, not its name."""
     key = labels.get("slipway-release")
-    return key in keys if key else bool(sha) and labels.get("slipway-sha") == sha
+    if key:
+        return key in keys and revision.endswith(f"-{key}")
+    return bool(sha) and labels.get("slipway-sha") == sha
 
 
 def settled(checks: Iterable[Check]) -> tuple[tuple[Check, ...], tuple[str, ...]]:

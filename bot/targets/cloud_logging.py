@@ -192,7 +192,11 @@ def _whole(entry: Any) -> str:
             text = json.dumps(payload, ensure_ascii=False, default=str)
         case _:
             text = _request(entry.http_request)
-    return text.strip()[:_LONGEST]
+    text = text.strip()
+    if len(text) <= _LONGEST:
+        return text
+    kept = text[:_LONGEST]  # half of its last line could be half of a secret, which nobody would know any more
+    return kept.rpartition("\n")[0] or kept
 
 
 def _request(request: Any) -> str:

@@ -90,30 +90,39 @@ def entry(number: int = 36, verb: Any = "deploy", goal: int = 0) -> Entry:
     return Entry(deployment=deployment, record=record)
 
 
-def state(name: str, digest: str, **labels: str) -> ServiceState:
+def state(name: str, digest: str, *, key: str = "", sha: str = "", revision: str = "") -> ServiceState:
+    revision = revision or f"shop-{name}-aaaaaaa-{key or '1'}"
+    labels = {"slipway-release": key, "slipway-sha": sha}
     return ServiceState(
         service=name,
-        traffic=(TrafficShare(revision=f"{name}-1", percent=100),),
-        digests={f"{name}-1": digest},
-        labels={f"{name}-1": {key.replace("_", "-"): value for key, value in labels.items()}},
+        traffic=(TrafficShare(revision=revision, percent=100),),
+        digests={revision: digest},
+        labels={revision: {label: value for label, value in labels.items() if value}},
     )
 
 
 def test_each_service_should_serve_the_releases_image() -> None:
-    serving = Serving(services=(state("web", "d1", slipway_release="10"), state("worker", "d0", slipway_release="z")))
+    serving = Serving(services=(state("web", "d1", key="10"), state("worker", "d0", key="z")))
     found = wanted(entry(36), serving, SHA)
     assert found.digests == {"web": "d1", "worker": "d1"}
-    assert found.revisions == {"web": "web-1"}
+    assert found.revisions == {"web": "shop-web-aaaaaaa-10"}
+
+
+def test_what_was_made_by_hand_is_not_the_releases_own_though_its_labels_say_so() -> None:
+    by_hand = state("web", "d2", key="10", revision="shop-web-00007-abc")
+    found = wanted(entry(36), Serving(services=(by_hand, state("worker", "d1", key="10"))), SHA)
+    assert found.digests == {"web": "d1", "worker": "d1"}
+    assert set(found.revisions) == {"worker"}
 
 
 def test_a_rollback_should_have_brought_back_what_another_release_made() -> None:
-    serving = Serving(services=(state("web", "d1", slipway_release="z"),))
+    serving = Serving(services=(state("web", "d1", key="z"),))
     assert wanted(entry(36, verb="rollback", goal=35), serving, SHA).digests == {"web": "d1"}
     assert wanted(entry(36), serving, SHA).digests == {"web": ""}
 
 
 def test_without_labels_of_releases_the_commit_tells() -> None:
-    serving = Serving(services=(state("app", "slug", slipway_sha=SHA),))
+    serving = Serving(services=(state("app", "slug", sha=SHA),))
     assert wanted(entry(), serving, SHA).digests == {"app": "slug"}
     assert wanted(entry(), serving, "b" * 40).digests == {"app": ""}
 

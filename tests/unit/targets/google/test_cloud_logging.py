@@ -142,12 +142,15 @@ def test_the_newest_entries_are_read_whole(wire: Any, make_target: Any, make_spe
         entry(3, "ERROR", textPayload="x" * 30_000),
         entry(2, jsonPayload={"message": "structured", "other": 1}),
         entry(1, textPayload="one\ntwo\n"),
+        entry(0, textPayload="short\n" * 5000),
     ]
     wire.on("POST", "logging", ENTRIES, {"entries": newest_first})
     found = make_target(make_spec()).log_lines(QUERY)
-    texts = [line.text for line in found]
+    cut, *texts = [line.text for line in found]
+    assert set(cut.split("\n")) == {"short"}  # none of them is half of a line
+    assert 19_000 < len(cut) < 20_000
     assert texts == ["one\ntwo", "structured", "x" * 20_000, '{"event": "sold", "n": 2}', "GET https://a/b 500"]
-    assert (found[2].severity, str(found[2].at)) == ("ERROR", "2026-01-01 00:00:03+00:00")
+    assert (found[3].severity, str(found[3].at)) == ("ERROR", "2026-01-01 00:00:03+00:00")
     sent = wire.calls[0].body
     assert sent["filter"] == (
         'resource.type="cloud_run_revision" AND resource.labels.service_name="shop-web"'
