@@ -9,14 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from bot.core.events import Event, parse_event
 from bot.core.facts import Run
 from bot.errors import EventError, SettingsError
 
-Phase = Literal["all", "command", "release"]
+Phase = Literal["all", "command", "release", "ask"]
 MAX_EVENT = 32 << 20  # bytes; GitHub cuts payloads at 25 MB
 # Seconds for one call. GitHub ends a request itself after 10 s (docs.github.com, "Troubleshooting the REST API",
 # "Timeouts"), so what is given up after 20 s has been given up there too.
@@ -174,8 +174,8 @@ def _numbers(environ: Mapping[str, str], name: str) -> frozenset[int]:
 
 
 def _phase(value: str) -> Phase:
-    if value not in {"all", "command", "release"}:
-        raise SettingsError(f"The input `phase` should be all, command or release, not {value!r}.")
+    if value not in get_args(Phase):
+        raise SettingsError(f"The input `phase` should be all, command, release or ask, not {value!r}.")
     return cast(Phase, value)
 
 

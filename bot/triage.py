@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
 VERBS = frozenset(
     {"deploy", "promote", "rollback", "retry", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview"}
-    | {"status", "history", "diff", "changelog", "whoami", "help"}
+    | {"status", "history", "diff", "changelog", "verify", "logs", "doctor", "whoami", "help"}
 )
-RESERVED = frozenset(
-    {"approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"}
-)
+RESERVED = frozenset({"approve", "reject", "scale", "run", "maintenance", "backup", "release", "config"})
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it
 MAX_WORDS = 200  # a comment with more different slash words than this holds no typo of ours, only junk
@@ -263,8 +261,8 @@ def _columns(line: str) -> int:
 
 
 def _reacts(environ: Mapping[str, str], verdict: Verdict) -> bool:
-    # The release job runs on the same event: its command has its reaction from the command job.
-    return bool(verdict.react_to) and environ.get("SLIPWAY_PHASE", "") != "release"
+    # The other jobs run on the same event: their command has its reaction from the command job.
+    return bool(verdict.react_to) and environ.get("SLIPWAY_PHASE", "") not in ("release", "ask")
 
 
 def react(environ: Mapping[str, str], comment: int) -> int:

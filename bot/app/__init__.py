@@ -40,6 +40,9 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "history": ("bot.app.histories", "history"),
     "diff": ("bot.app.histories", "diff"),
     "changelog": ("bot.app.histories", "changelog"),
+    "verify": ("bot.app.verifying", "verify"),
+    "logs": ("bot.app.logs", "logs"),
+    "doctor": ("bot.app.doctor", "doctor"),
     "whoami": ("bot.app.answers", "whoami"),
     "status": ("bot.app.answers", "answer_status"),
     "help": ("bot.app.answers", "answer_help"),
@@ -130,8 +133,9 @@ def _run(context: Context, config: Config, requests: tuple[Request, ...]) -> Out
         if outcomes[-1].decision in {Decision.REFUSED, Decision.FAILED, Decision.CANCELLED}:
             break
     names = tuple(dict.fromkeys(name for outcome in outcomes for name in outcome.environments))
-    # The release job is started for what was let through, whatever became of the commands after it.
-    let_through = [outcome for outcome in outcomes if outcome.decision in {Decision.RELEASE, Decision.PREVIEW}]
+    # The next job is started for what was let through, whatever became of the commands after it.
+    next_jobs = {Decision.RELEASE, Decision.PREVIEW, Decision.ASK}
+    let_through = [outcome for outcome in outcomes if outcome.decision in next_jobs]
     if not let_through:
         return replace(outcomes[-1], environments=names)
     shas = {outcome.sha for outcome in let_through if outcome.sha}
@@ -194,6 +198,12 @@ def _too_many(requests: tuple[Request, ...]) -> Refusal | None:
             reason=Reason.TOO_MANY_COMMANDS,
             sentence="One comment changes releases or previews, not both.",
             next="Write the other one in a comment of its own.",
+        )
+    if {"release", "ask"} <= {verb.job for verb, _ in verbs}:
+        return Refusal(
+            reason=Reason.TOO_MANY_COMMANDS,
+            sentence="One comment changes something or asks the clouds, not both.",
+            next="Write the question in a comment of its own.",
         )
     changed = [environment for verb, environment in verbs if verb.mutates and verb.exclusive]
     twice = next((name for name in changed if changed.count(name) > 1), None)

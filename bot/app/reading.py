@@ -28,7 +28,15 @@ class Asked:
 
 
 def read(event: Event, settings: Settings) -> Asked | None:
-    """Return what an event asks for; None when that is nothing."""
+    """Return what an event asks for; None when that is nothing. A job that only asks carries out nothing else."""
+    asked = _read(event, settings)
+    if asked is None or settings.phase != "ask" or asked.misread is not None:
+        return asked
+    questions = tuple(request for request in asked.requests if REGISTRY[request.command.verb].job == "ask")
+    return replace(asked, requests=questions) if questions else None
+
+
+def _read(event: Event, settings: Settings) -> Asked | None:
     match event:
         case CommentEvent():
             return _comment(event, settings)
@@ -51,10 +59,11 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
     parsed = parse_comment(event.body)
     commands = [item for item in parsed if isinstance(item, Command)]
     misread = [item for item in parsed if isinstance(item, Misread)]
-    if settings.phase == "release":  # the command job has answered the rest; each environment has a job of its own
-        wanted = {settings.environment, ""}
-        commands = [item for item in commands if item.environment in wanted and REGISTRY[item.verb].job == "release"]
+    if settings.phase in {"release", "ask"}:  # the command job has answered the rest
+        commands = [item for item in commands if REGISTRY[item.verb].job == settings.phase]
         misread = []
+    if settings.phase == "release":  # each environment has a job of its own
+        commands = [item for item in commands if item.environment in {settings.environment, ""}]
     origin = Request(
         command=Command(verb="help"),
         actor=event.author,

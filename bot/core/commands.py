@@ -34,8 +34,9 @@ class Verb:
     """One command as people know it. ``role`` is the least repository role by default, ``mutates``: it changes things.
 
     ``exclusive``: not beside another command that changes the same environment. ``job`` is where it is carried out when
-    the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn.
-    ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``. ``actions``: one of these
+    the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn,
+    ``ask`` has them, waits for nobody and changes nothing. ``takes`` says which words may follow: ``environment``,
+    ``service``, ``sha``, ``verb``. ``actions``: one of these
     has to come first.
     """
 
@@ -45,7 +46,7 @@ class Verb:
     role: str
     mutates: bool
     exclusive: bool = True
-    job: Literal["command", "release"] = "command"
+    job: Literal["command", "release", "ask"] = "command"
     every: bool = False  # whether `all` may stand for each environment
     starter: bool = False  # whether who started what it is about may use it, too
     takes: frozenset[str] = frozenset()
@@ -292,6 +293,54 @@ REGISTRY: Mapping[str, Verb] = {
             examples=("/changelog production",),
         ),
         Verb(
+            name="verify",
+            summary="Run the checks of what serves now, as after a release, and change nothing.",
+            usage="/verify <environment>",
+            role="write",
+            mutates=False,
+            job="ask",
+            takes=frozenset({"environment"}),
+            needs_environment=True,
+            examples=("/verify staging",),
+            notes=(
+                "What should serve is what the newest release that went well has left.",
+                "Checks that run a job are left out: a job may change something.",
+                "It takes no lock. While a release is under way, it may see two revisions at once.",
+            ),
+        ),
+        Verb(
+            name="logs",
+            summary="Show the newest lines that what serves has logged.",
+            usage="/logs <environment> [service] [--since=TIME] [--severity=LEVEL]",
+            role="write",
+            mutates=False,
+            job="ask",
+            takes=frozenset({"environment", "service"}),
+            needs_environment=True,
+            flags=(
+                Flag(name="since", value="TIME", summary="How far back: `15m`, `2h`, a day at most. Default: `15m`."),
+                Flag(
+                    name="severity", value="LEVEL", summary="The least severity: `info`, `error`, … Default: `error`."
+                ),
+            ),
+            examples=("/logs staging", "/logs production web --since=1h --severity=warning"),
+            notes=(
+                "In a public repository only the link to the console is shown, never a line.",
+                "What has the shape of a credential is masked. What else an application logs is shown as it is.",
+                "Heroku's lines have no severity: all of them are shown.",
+            ),
+        ),
+        Verb(
+            name="doctor",
+            summary="Check what a release needs: configuration, variables, tokens, logins and rights in the clouds.",
+            usage="/doctor",
+            role="write",
+            mutates=False,
+            job="ask",
+            examples=("/doctor",),
+            notes=("Whether a token may write cannot be asked; whether an account may change a service can.",),
+        ),
+        Verb(
             name="whoami",
             summary="Show your role here, and what you may do in each environment.",
             usage="/whoami",
@@ -312,9 +361,7 @@ REGISTRY: Mapping[str, Verb] = {
 }
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
-RESERVED = frozenset(
-    {"approve", "reject", "verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"}
-)
+RESERVED = frozenset({"approve", "reject", "scale", "run", "maintenance", "backup", "release", "config"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,7 +401,8 @@ def spelled(command: Command, *, environment: str = "", sha: str | None = None) 
     The reason is left out: whoever says it again has one of his own.
     """
     sha = command.sha if sha is None else sha
-    words = [f"/{command.verb}", command.action, environment or command.environment, f"@{sha}" if sha else ""]
+    words = [f"/{command.verb}", command.action, environment or command.environment, *command.services]
+    words += [f"@{sha}"] if sha else []
     flags = [
         f"--{name}={shlex.quote(value)}" if value else f"--{name}"
         for name, value in command.flags.items()
@@ -417,6 +465,7 @@ def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misre
         verb=verb.name,
         action=places.get("action", ""),
         environment=places.get("environment", ""),
+        services=(places["service"],) if "service" in places else (),
         sha=places.get("sha", ""),
         topic=places.get("verb", ""),
         flags=flags,
@@ -452,7 +501,7 @@ def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
             return f"`{word}` is not a sha: write 7 to 40 hex digits after the `@`."
         places["sha"] = word[1:].lower()
         return ""
-    for kind in ("environment", "verb"):
+    for kind in ("environment", "service", "verb"):
         if kind in verb.takes and kind not in places:
             places[kind] = word.lstrip("/").lower() if kind == "verb" else word
             return ""

@@ -155,6 +155,9 @@ class Permissions(Model):
     history: Roles | None = Field(None, description="Who may ask `/history`. Default: `read`.")
     diff: Roles | None = Field(None, description="Who may ask `/diff`. Default: `read`.")
     changelog: Roles | None = Field(None, description="Who may ask `/changelog`. Default: `read`.")
+    verify: Roles | None = Field(None, description="Who may `/verify`. Default: `write`.")
+    logs: Roles | None = Field(None, description="Who may ask for `/logs`. Default: those who may deploy.")
+    doctor: Roles | None = Field(None, description="Who may call the `/doctor`. Default: `write`.")
     whoami: Roles | None = Field(None, description="Who may ask `/whoami`. Default: `read`.")
     preview: Roles | None = Field(
         None, description="Who may make and take away previews. Default: those who may deploy."

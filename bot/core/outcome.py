@@ -26,6 +26,7 @@ class Decision(StrEnum):
     RELEASE = "release"
     RELEASED = "released"
     PREVIEW = "preview"
+    ASK = "ask"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -38,6 +39,7 @@ DECISIONS: Mapping[Decision, str] = {
     Decision.RELEASE: "Phase `command`: the command passed the gates, and the release job may go on.",
     Decision.RELEASED: "The environment was released, or rolled back, and verified.",
     Decision.PREVIEW: "Phase `command`: a command about a preview passed the gates, and the preview's job may go on.",
+    Decision.ASK: "Phase `command`: a question that only the clouds can answer passed the gates.",
     Decision.DONE: "What was asked for was done, and it was no release: a preview, or a sweep.",
     Decision.FAILED: "Something failed. After a failed release the report says what serves now.",
     Decision.CANCELLED: "A release was stopped. The report says what serves now.",
@@ -54,6 +56,11 @@ class Reason(StrEnum):
     HISTORY_SHOWN = "history_shown"
     DIFF_SHOWN = "diff_shown"
     RIGHTS_SHOWN = "rights_shown"
+    VERIFIED = "verified"
+    NOT_AS_EXPECTED = "not_as_expected"
+    LOGS_SHOWN = "logs_shown"
+    EXAMINED = "examined"
+    TROUBLE_FOUND = "trouble_found"
     LOCK_SET = "lock_set"
     UNLOCKED = "unlocked"
     FROZEN_NOW = "frozen_now"
@@ -140,13 +147,18 @@ REASONS: Mapping[Reason, str] = {
     Reason.HISTORY_SHOWN: "`/history` was answered.",
     Reason.DIFF_SHOWN: "`/diff` or `/changelog` was answered.",
     Reason.RIGHTS_SHOWN: "`/whoami` was answered.",
+    Reason.VERIFIED: "`/verify`: every check of what serves passed.",
+    Reason.NOT_AS_EXPECTED: "`/verify`: a check of what serves did not pass, or nothing serves. Nothing was changed.",
+    Reason.LOGS_SHOWN: "`/logs` was answered.",
+    Reason.EXAMINED: "`/doctor` found everything as it should be.",
+    Reason.TROUBLE_FOUND: "`/doctor` found something that a release needs to be amiss. The comment says what to do.",
     Reason.LOCK_SET: "The environment is kept for a pull request, or for somebody.",
     Reason.UNLOCKED: "The lock and the hold on the environment were lifted, or there were none.",
     Reason.FROZEN_NOW: "Nothing is released to the environment until it is unfrozen.",
     Reason.UNFROZEN: "The environment may be released to again, or it was not frozen.",
     Reason.CANCEL_SENT: "The run of a release was asked to stop.",
     Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
-    Reason.READY: "Every gate was passed; the release job may go on.",
+    Reason.READY: "Every gate was passed; the next job may go on.",
     Reason.RELEASED: "The sha serves, and every check passed.",
     Reason.ROLLED_BACK: "The recorded release serves again, and every check passed.",
     Reason.PREVIEW_UP: "The preview is up at its own address, and every check passed.",
@@ -159,7 +171,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.BAD_ARGUMENTS: "The command was understood, but something after it was not.",
     Reason.TOO_MANY_COMMANDS: "The comment holds too many commands, or two that change one environment.",
     Reason.UNKNOWN_ENVIRONMENT: "There is no environment of that name, or none was named and there is no default.",
-    Reason.UNKNOWN_SERVICE: "The environment has no service of that name. *Reserved: commands name no services yet.*",
+    Reason.UNKNOWN_SERVICE: "The environment has no service of that name.",
     Reason.FORBIDDEN: "The author has not got the role that the command needs.",
     Reason.NOT_A_PULL_REQUEST: "The command needs a pull request, and the comment stands on an issue.",
     Reason.PULL_REQUEST_CLOSED: "The pull request was closed without being merged.",

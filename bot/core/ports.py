@@ -46,6 +46,10 @@ class GitHub(Protocol):
         """Whether a user is an active member of a team (or of one of its child teams)."""
         ...
 
+    def private(self) -> bool:
+        """Whether only people with a role may see the repository."""
+        ...
+
     def file(self, path: str, ref: str) -> str | None:
         """Return a file's text at a ref, None when there is none. Raises UpstreamError when it is no UTF-8 text."""
         ...

@@ -80,7 +80,8 @@ class Environment:
         return tuple(job.key for job in jobs if job.config.when == "release")
 
 
-# Those who may deploy may undo it, and go on; and a preview runs code with the same secrets as a release.
+# Those who may deploy may undo it, and go on; and a preview runs code with the same secrets as a release. Whoever
+# deploys a line that logs a secret could read it there.
 _LIKE = {
     "promote": "deploy",
     "rollback": "deploy",
@@ -89,6 +90,7 @@ _LIKE = {
     "lock": "deploy",
     "unlock": "deploy",
     "unfreeze": "freeze",
+    "logs": "deploy",
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # few releases compare versions or are only shown
     from bot.core.canary import Observed
     from bot.core.changes import Preview
     from bot.core.images import Images
+    from bot.core.questions import Finding, LogLine, LogQuery
 
 READS_PER_SECOND = 25
 """How often very many things of a target are looked at together at most, so that no quota of an API is used up."""
@@ -221,6 +222,18 @@ class Target(Protocol):
 
     def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
         """Count the lines that some revisions logged as errors between two times (Unix time)."""
+        ...
+
+    def log_link(self, query: LogQuery) -> str:
+        """Return where people read what a query asks for. Reads no line."""
+        ...
+
+    def log_lines(self, query: LogQuery) -> tuple[LogLine, ...]:
+        """Return the newest of what a query asks for, oldest first. Nothing is masked."""
+        ...
+
+    def examine(self) -> tuple[Finding, ...]:
+        """Ask for everything that a release needs here, and changes nothing. Never raises for what is amiss."""
         ...
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:

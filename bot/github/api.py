@@ -118,6 +118,13 @@ class Api:
 
     # Code
 
+    def private(self) -> bool:
+        """See the port. 1 call. Of an organisation's internal repository GitHub says ``true``, too."""
+        what = f"read {self._transport.owner}/{self._transport.name}"
+        answer = self._get("", what, "metadata: read")
+        with shaped(what):
+            return bool(mapping.need(answer, "private", bool))
+
     def file(self, path: str, ref: str) -> str | None:
         """See the port. 1 call. Up to 1 MB."""
         what = f"read {path} at {ref}"

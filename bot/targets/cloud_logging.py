@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
+from bot.core.questions import LogLine, LogQuery
 from bot.core.target import Diagnosis
 from bot.errors import SlipwayError
 from bot.targets.google import Google
@@ -20,6 +22,8 @@ _LAG = 3.0  # seconds that are waited for lines to arrive
 _POLL = 0.5
 _PAGE = 1000  # entries of one call (logging.v2 entries.list: "maximum of 1000")
 MOST = 5000  # entries that are counted
+_NEWEST = 200  # entries that are read for somebody who asks
+_LONGEST = 20_000  # characters of such an entry that are looked at
 _WIDTH = 500  # characters of a line that are kept
 _ERRORS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 _EXCEPTION = re.compile(r"\w+(\.\w+)*(Error|Exception)(: |$)")
@@ -76,6 +80,32 @@ def errors_of(types: Iterable[str], revisions: Iterable[str]) -> str:
 def _any(words: Iterable[str]) -> str:
     """Return a disjunction of values (Logging query language, "Boolean operators")."""
     return " OR ".join(f'"{word}"' for word in sorted(words))
+
+
+def at_least(query: LogQuery, origin: Origin) -> str:
+    """Return the filter for what a query asks for."""
+    since = datetime.fromtimestamp(query.since, UTC).isoformat()
+    return f'{of_revisions(origin, query.revisions)} AND severity>={query.severity.upper()} AND timestamp>="{since}"'
+
+
+def newest(google: Google, filter_: str) -> tuple[LogLine, ...]:
+    """Return the newest entries that match, oldest first. Raises UpstreamError (or a subclass) or AuthError."""
+
+    def call() -> list[Any]:
+        found = google.logging.list_entries(filter_=filter_, order_by="timestamp desc", page_size=_NEWEST)
+        return list(islice(found, _NEWEST))
+
+    entries = reversed(read("read the logs", call))
+    return tuple(
+        LogLine(text=text, severity=str(entry.severity or ""), at=entry.timestamp)
+        for entry in entries
+        if (text := _whole(entry))
+    )
+
+
+def link(google: Google, filter_: str) -> str:
+    """Return where people read what matches."""
+    return _link(google.project, filter_)
 
 
 def diagnose(google: Google, filter_: str) -> Diagnosis:
@@ -149,6 +179,32 @@ def _text(payload: Any) -> list[str]:
         case _:
             text = ""
     return [line[:_WIDTH] for line in text.splitlines() if line.strip()]
+
+
+def _whole(entry: Any) -> str:
+    """Return what an entry says. It is cut where no reader of it gets: what is masked later is masked whole."""
+    match entry.payload:
+        case str() as text:
+            pass
+        case {"message": str(text)} | {"status": {"message": str(text)}}:
+            pass
+        case dict() as payload if payload:
+            text = json.dumps(payload, ensure_ascii=False, default=str)
+        case _:
+            text = _request(entry.http_request)
+    text = text.strip()
+    if len(text) <= _LONGEST:
+        return text
+    kept = text[:_LONGEST]  # half of its last line could be half of a secret, which nobody would know any more
+    return kept.rpartition("\n")[0] or kept
+
+
+def _request(request: Any) -> str:
+    """Return what the log of requests says of one (LogEntry.httpRequest), without its query."""
+    if not isinstance(request, dict):
+        return ""
+    url = str(request.get("requestUrl", "")).partition("?")[0]
+    return f"{request.get('requestMethod', '')} {url} {request.get('status', '')}".strip()
 
 
 def _link(project: str, filter_: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bot.core.canary import Observed
     from bot.core.changes import Preview
     from bot.core.images import Images
+    from bot.core.questions import Finding, LogLine, LogQuery
     from bot.targets.cloud_build import Builds
 
 _REMEMBERED = 10.0  # seconds that a service's address and audience are kept between probes
@@ -116,6 +117,20 @@ class CloudRun:
         """Count what some revisions logged as errors."""
         origin = self._services.origin(service)
         return cloud_logging.count_errors(self._google, origin, revisions, since=since, until=until)
+
+    def log_link(self, query: LogQuery) -> str:
+        """Return where people read what a query asks for."""
+        return cloud_logging.link(self._google, cloud_logging.at_least(query, self._services.origin(query.service)))
+
+    def log_lines(self, query: LogQuery) -> tuple[LogLine, ...]:
+        """Return the newest of what a query asks for, oldest first."""
+        return cloud_logging.newest(self._google, cloud_logging.at_least(query, self._services.origin(query.service)))
+
+    def examine(self) -> tuple[Finding, ...]:
+        """Ask for everything that a release needs here."""
+        from bot.targets import google_examination  # noqa: PLC0415 - only `/doctor` wants it
+
+        return google_examination.examine(self._google, self._services)
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:
         """Say what a release would change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
@@ -13,7 +14,7 @@ from bot.core.target import Diagnosis, Done, Exposure, Known, Observation, Phase
 from bot.core.words import short
 from bot.errors import NotFoundError, SlipwayError, UpstreamError
 from bot.targets import heroku_logs
-from bot.targets.heroku_api import Platform
+from bot.targets.heroku_api import KEY_HINT, Platform
 from bot.targets.heroku_build import Builds
 from bot.targets.heroku_model import SERVICE, App, Marks, Release, Slug
 from bot.targets.heroku_releases import Releases, both, current_of
@@ -21,6 +22,7 @@ from bot.targets.heroku_releases import Releases, both, current_of
 if TYPE_CHECKING:
     from bot.core.canary import Observed
     from bot.core.changes import Preview
+    from bot.core.questions import Finding, LogLine, LogQuery
 
 
 def connect(
@@ -87,6 +89,33 @@ class HerokuApp:
     def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:  # noqa: ARG002
         """Return 0: a log of Heroku's does not tell releases apart."""
         return 0
+
+    def log_link(self, query: LogQuery) -> str:  # noqa: ARG002
+        """Return where people read the app's log, whatever they look for."""
+        return f"https://dashboard.heroku.com/apps/{self._name}/logs"
+
+    def log_lines(self, query: LogQuery) -> tuple[LogLine, ...]:
+        """Return the newest lines of the app. A line of Heroku's has no severity, and tells no release."""
+        return heroku_logs.newest(self._platform, self._name, since=datetime.fromtimestamp(query.since, UTC))
+
+    def examine(self) -> tuple[Finding, ...]:
+        """Ask for the app, its releases and its builds with the key."""
+        from bot.core.questions import Finding  # noqa: PLC0415 - only `/doctor` wants it
+
+        reads: tuple[tuple[str, Callable[[], object]], ...] = (
+            (f"the app `{self._name}`", self._app),
+            ("its releases", self._releases.newest),
+            ("its builds", self._builds.newest),
+        )
+        findings = []
+        for what, read in reads:
+            try:
+                read()
+            except SlipwayError as error:
+                findings.append(Finding(what=what, well=False, found=error.message, todo=error.hint or KEY_HINT))
+                break  # the others would say the same
+            findings.append(Finding(what=what, well=True, found="can be read"))
+        return tuple(findings)
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:  # noqa: ARG002
         """Say which commit takes the place of which, and how many dynos are restarted."""

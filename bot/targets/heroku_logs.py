@@ -9,12 +9,15 @@ from datetime import datetime
 
 import requests
 
+from bot.core.questions import LogLine
 from bot.core.target import Diagnosis
 from bot.errors import SlipwayError
 from bot.targets.heroku_api import Platform
 from bot.targets.heroku_model import Build, LogSession, Release
 
 _LINES = 40
+_NEWEST = 200  # lines that are read for somebody who asks
+_LONGEST = 20_000  # characters of such a line that are looked at: it is cut once it is masked
 _WIDTH = 500  # characters of a line that are kept
 _SECONDS = 3.0  # how long a stream is read, and how long lines are waited for
 _POLL = 0.5
@@ -62,6 +65,23 @@ def of_dynos(platform: Platform, app: str, *, since: datetime, crashed: str, lin
         platform.sleep(_POLL)
 
 
+def newest(platform: Platform, app: str, *, since: datetime) -> tuple[LogLine, ...]:
+    """Return the newest lines that an app has logged since a time, oldest first.
+
+    Raises UpstreamError (or a subclass) or AuthError where there is no log session.
+    """
+    body = {"lines": _NEWEST, "tail": False, "source": "app"}
+    session = platform.ask("read the log", LogSession, "apps", app, "log-sessions", body=body)
+    lines = []
+    for line in _lines(platform, session.logplex_url, _LONGEST):
+        found = _LOG.match(line)
+        at = _time(found["at"], since) if found is not None else None
+        text = f"{found['process']}: {found['text']}" if found is not None else line
+        if at is None or at >= since:
+            lines.append(LogLine(text=text, at=at))
+    return tuple(lines)
+
+
 def first_error(lines: Sequence[str]) -> str:
     """Return the last line that is an exception, else the first that speaks of an error; ``""`` if none does.
 
@@ -99,7 +119,7 @@ def _time(text: str, otherwise: datetime) -> datetime:
     return found if found.tzinfo else otherwise
 
 
-def _lines(platform: Platform, url: str | None) -> list[str]:
+def _lines(platform: Platform, url: str | None, width: int = _WIDTH) -> list[str]:
     """Return the last lines of a stream that are there within three seconds; none when it cannot be read."""
     if not url:
         return []
@@ -116,4 +136,4 @@ def _lines(platform: Platform, url: str | None) -> list[str]:
     except (requests.RequestException, SlipwayError):
         pass  # what was read until then is better than nothing
     text = b"".join(parts).decode("utf-8", "replace")
-    return [line.rstrip()[:_WIDTH] for line in text.splitlines() if line.strip()]
+    return [line.rstrip()[:width] for line in text.splitlines() if line.strip()]

@@ -113,6 +113,18 @@ def test_the_two_jobs() -> None:
     assert (first["with"]["phase"], second["with"]["phase"]) == ("command", "release")
 
 
+def test_a_question_waits_for_nobody_and_may_change_nothing() -> None:
+    job = load(EXAMPLES["two-jobs"])["jobs"]["ask"]
+    assert job["needs"] == "command"
+    assert job["if"] == "needs.command.outputs.decision == 'ask'"
+    assert not {"environment", "concurrency", "strategy"} & set(job)
+    assert {name for name, right in job["permissions"].items() if right == "write"} == {
+        "id-token", "issues", "pull-requests",
+    }  # fmt: skip
+    [step] = job["steps"]
+    assert step["with"]["phase"] == "ask"
+
+
 def test_the_dispatch_form_offers_every_command_that_wants_no_pull_request() -> None:
     inputs = load(EXAMPLES["two-jobs"])["on"]["workflow_dispatch"]["inputs"]
     assert set(inputs["command"]["options"]) == set(REGISTRY) - {"preview"}

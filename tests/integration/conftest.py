@@ -45,6 +45,7 @@ from bot.core.outcome import Outcome
 from bot.core.plan import Applied, Build, Restore, Rollout, RunJob, Shift
 from bot.core.ports import GitHub
 from bot.core.previews import moment
+from bot.core.questions import Finding, LogLine, LogQuery
 from bot.core.redaction import Masker
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.spec import Spec
@@ -179,6 +180,7 @@ class FakeGitHub:
         self._ids = itertools.count(100)
         self._mutex = threading.Lock()
         self.permissions: dict[str, Permission] = {"dana": "write", "max": "maintain", "ada": "admin", "rita": "read"}
+        self.is_private = False
         self.opinions: dict[int, list[Opinion]] = defaultdict(list)
         self.comparison: Comparison | None = None
         self.teams: set[tuple[str, str, str]] = set()
@@ -213,6 +215,10 @@ class FakeGitHub:
     def team_member(self, organization: str, team: str, login: str) -> bool:
         self._log("team_member", organization, team, login)
         return (organization, team, login) in self.teams
+
+    def private(self) -> bool:
+        self._log("private")
+        return self.is_private
 
     # -- code --
     def file(self, path: str, ref: str) -> str | None:
@@ -553,6 +559,8 @@ class FakeTarget:
         self.secrets: dict[str, str] = {}
         self.requests: dict[str, dict[str, Observed]] = {}
         self.errors = 0
+        self.logged: dict[str, list[LogLine]] = {}
+        self.findings: tuple[Finding, ...] = (Finding(what="the login", well=True, found="works"),)
         self.measure: Callable[[str, float, float], Mapping[str, Observed]] | None = None
 
     def newest_secrets(self, *, pinned: bool) -> Mapping[str, str]:
@@ -575,6 +583,18 @@ class FakeTarget:
     def error_lines(self, service: str, revisions: Collection[str], since: float, until: float) -> int:
         self._log("error_lines", service)
         return self.errors if set(revisions) & set(self.revisions) else 0
+
+    def log_link(self, query: LogQuery) -> str:
+        self._log("log_link", query)
+        return f"https://console.example/{query.service}"
+
+    def log_lines(self, query: LogQuery) -> tuple[LogLine, ...]:
+        self._log("log_lines", query)
+        return tuple(self.logged.get(query.service, ()))
+
+    def examine(self) -> tuple[Finding, ...]:
+        self._log("examine")
+        return self.findings
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:
         self._log("preview", *jobs)

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["deploy", "ALL", "command "])
-def test_a_phase_is_one_of_three(value: str) -> None:
+def test_a_phase_is_one_of_four(value: str) -> None:
     with pytest.raises(SettingsError, match="input `phase`"):
         settings(SLIPWAY_PHASE=value)
 

@@ -75,7 +75,7 @@ NOT_COMMANDS = {
     "list item": "- /deploy staging",
     "inline code": "`/deploy staging`",
     "another bot's command": "/retest",
-    "reserved word": "/lock staging",
+    "reserved word": "/scale staging",
     "too far from any": "/banana",
     "short word, two edits": "/hexy",
     "near, but a path": "/depoly/x",
@@ -240,8 +240,12 @@ def test_a_command_gets_its_reaction(
 
 @pytest.mark.parametrize(
     ("event", "over"),
-    [(comment_event("/deplyo staging"), {}), (comment_event(), {"SLIPWAY_PHASE": "release"})],
-    ids=["near miss", "release job"],
+    [
+        (comment_event("/deplyo staging"), {}),
+        (comment_event(), {"SLIPWAY_PHASE": "release"}),
+        (comment_event(), {"SLIPWAY_PHASE": "ask"}),
+    ],
+    ids=["near miss", "release job", "job that asks"],
 )
 def test_ours_without_a_reaction(environ: Environ, httpserver: HTTPServer, event: object, over: dict[str, str]) -> None:
     env = environ(event, **over)

@@ -82,6 +82,12 @@ def misread(body: str) -> Misread:
         ("/rollback production", Command(verb="rollback", environment="production")),
         ("/status", Command(verb="status")),
         ("/status staging", Command(verb="status", environment="staging")),
+        (
+            "/logs staging web --since=1h",
+            Command(verb="logs", environment="staging", services=("web",), flags={"since": "1h"}),
+        ),
+        ("/verify staging", Command(verb="verify", environment="staging")),
+        ("/doctor", Command(verb="doctor")),
         ("/preview create", Command(verb="preview", action="create")),
         ("/PREVIEW Create staging", Command(verb="preview", action="create", environment="staging")),
         (

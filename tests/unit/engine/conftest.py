@@ -12,6 +12,7 @@ import pytest
 from bot.core.canary import Observed
 from bot.core.changes import Preview
 from bot.core.plan import Applied
+from bot.core.questions import Finding, LogLine, LogQuery
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 from bot.core.target import (
     Absent,
@@ -124,6 +125,15 @@ class ScriptedTarget:
         with self._mutex:
             lines = self.lines.get(",".join(revisions), [0])
             return lines.pop(0) if len(lines) > 1 else lines[0]
+
+    def log_link(self, query: LogQuery) -> str:
+        raise AssertionError("a running plan shows no log")
+
+    def log_lines(self, query: LogQuery) -> tuple[LogLine, ...]:
+        raise AssertionError("a running plan shows no log")
+
+    def examine(self) -> tuple[Finding, ...]:
+        raise AssertionError("a running plan is not examined")
 
     def preview(self, jobs: Collection[str], known: Known) -> Preview:
         raise AssertionError("a running plan is not previewed")

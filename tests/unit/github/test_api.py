@@ -32,6 +32,18 @@ def test_an_unknown_user_has_no_permission(wire: Any, api: Api) -> None:
     assert api.permission("app[bot]") == "none"
 
 
+@pytest.mark.parametrize("private", [True, False])
+def test_private(wire: Any, api: Api, private: bool) -> None:
+    wire.rest("GET", "", {"full_name": "acme/shop", "private": private})
+    assert api.private() is private
+
+
+def test_a_repository_that_does_not_say_whether_it_is_private_raises(wire: Any, api: Api) -> None:
+    wire.rest("GET", "", {"full_name": "acme/shop"})
+    with pytest.raises(UpstreamError):
+        api.private()
+
+
 @pytest.mark.parametrize(
     ("status", "data", "member"),
     [(200, {"state": "active"}, True), (200, {"state": "pending"}, False), (200, {}, False), (404, {}, False)],

@@ -26,6 +26,7 @@ def register(github: GitHub) -> None:
     """Declare the operations, and at the end those whose paths would swallow others'."""
     permission = "/repos/{owner}/{repo}/collaborators/{username}/permission"
     github.operation("GET", permission, get_permission, "metadata:read")
+    github.operation("GET", "/repos/{owner}/{repo}", get_repository, "metadata:read")
     github.operation("GET", "/user", get_viewer, "metadata:read")
     github.operation("GET", "/users/{username}", get_user, "metadata:read")
     membership = "/orgs/{org}/teams/{team_slug}/memberships/{username}"
@@ -53,6 +54,11 @@ def get_permission(ctx: Context) -> Response:
     grants = {name: ROLES.index(least) <= rank for name, least in _GRANTS.items()}
     user: dict[str, Any] = {**shapes.user(ctx.github, login), "permissions": grants, "role_name": role}
     return answer({"permission": _LEGACY[role], "user": user, "role_name": role})
+
+
+def get_repository(ctx: Context) -> Response:
+    """Get the repository (REST, ``repos/get``): ``private`` is among its fields."""
+    return answer(shapes.repository(ctx.repo))
 
 
 def get_viewer(ctx: Context) -> Response:

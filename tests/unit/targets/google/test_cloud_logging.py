@@ -3,8 +3,10 @@ from typing import Any
 import pytest
 
 from bot.core.plan import Build, Restore, Rollout, RunJob, Shift
+from bot.core.questions import LogQuery
 from bot.core.serving import Serving
 from bot.core.target import Diagnosis
+from bot.errors import ForbiddenError
 from bot.targets.cloud_logging import Line, first_error
 
 ENTRIES = "/v2/entries:list"
@@ -126,3 +128,49 @@ def test_the_applications_words_come_before_the_platforms() -> None:
     assert first_error([exited]) == "Container called exit(1)."
     assert first_error([exited, Line(text="KeyError: 'x'")]) == "KeyError: 'x'"
     assert first_error([Line(severity="ERROR", text="boom"), exited, Line(text="KeyError: 'x'")]) == "boom"
+
+
+# -- for somebody who asks --------------------------------------------------------------------------------------------
+QUERY = LogQuery(service="web", revisions=("shop-web-1", "shop-web-2"), since=1_767_225_600.0, severity="warning")
+
+
+def test_the_newest_entries_are_read_whole(wire: Any, make_target: Any, make_spec: Any) -> None:
+    newest_first = [
+        entry(6, textPayload=" "),
+        entry(5, httpRequest={"requestMethod": "GET", "requestUrl": "https://a/b?token=x", "status": 500}),
+        entry(4, jsonPayload={"event": "sold", "n": 2}),
+        entry(3, "ERROR", textPayload="x" * 30_000),
+        entry(2, jsonPayload={"message": "structured", "other": 1}),
+        entry(1, textPayload="one\ntwo\n"),
+        entry(0, textPayload="short\n" * 5000),
+    ]
+    wire.on("POST", "logging", ENTRIES, {"entries": newest_first})
+    found = make_target(make_spec()).log_lines(QUERY)
+    cut, *texts = [line.text for line in found]
+    assert set(cut.split("\n")) == {"short"}  # none of them is half of a line
+    assert 19_000 < len(cut) < 20_000
+    assert texts == ["one\ntwo", "structured", "x" * 20_000, '{"event": "sold", "n": 2}', "GET https://a/b 500"]
+    assert (found[3].severity, str(found[3].at)) == ("ERROR", "2026-01-01 00:00:03+00:00")
+    sent = wire.calls[0].body
+    assert sent["filter"] == (
+        'resource.type="cloud_run_revision" AND resource.labels.service_name="shop-web"'
+        ' AND resource.labels.location="us-central1"'
+        ' AND resource.labels.revision_name=("shop-web-1" OR "shop-web-2")'
+        ' AND severity>=WARNING AND timestamp>="2026-01-01T00:00:00+00:00"'
+    )
+    assert (sent["orderBy"], sent["pageSize"]) == ("timestamp desc", 200)
+
+
+def test_somebody_who_asks_is_told_when_the_log_cannot_be_read(
+    wire: Any, make_target: Any, make_spec: Any, api_error: Any
+) -> None:
+    wire.on("POST", "logging", ENTRIES, api_error(403, "PERMISSION_DENIED"))
+    with pytest.raises(ForbiddenError):
+        make_target(make_spec()).log_lines(QUERY)
+
+
+def test_the_way_to_the_lines_reads_none(wire: Any, make_target: Any, make_spec: Any) -> None:
+    link = make_target(make_spec()).log_link(QUERY)
+    assert link.startswith("https://console.cloud.google.com/logs/query;query=resource.type%3D")
+    assert link.endswith("?project=acme")
+    assert wire.calls == []

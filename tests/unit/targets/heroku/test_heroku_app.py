@@ -1,16 +1,18 @@
 """What serves, releases, dynos, the way back and logs over the wire."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import requests
 
 from bot.core.plan import Restore, Rollout, RunJob, Shift
+from bot.core.questions import LogLine, LogQuery
 from bot.core.serving import ServiceState, Serving, TrafficShare, serving_from_json, serving_to_json
 from bot.core.spec import HerokuSpec
 from bot.core.target import Absent, Broken, Diagnosis, Done, Exposure, Known, Running, Target, Traits
-from bot.errors import UpstreamError
+from bot.errors import ForbiddenError, UpstreamError
 from bot.targets import connect, prepare
 from bot.targets.heroku import HerokuApp
 
@@ -417,3 +419,41 @@ def test_steps_that_an_app_does_not_have_are_a_bug(target: HerokuApp, known: Kno
     ):
         with pytest.raises(TypeError, match="no such step"):
             call(step, known)
+
+
+# -- for somebody who asks -------------------------------------------------------------------------------------
+def test_the_newest_lines_have_times_and_no_severity(wire: Any, target: HerokuApp) -> None:
+    wire.on("POST", "/log-sessions", {"logplex_url": "https://logs.example/secret"})
+    long = "y" * 900
+    lines = f"2026-03-02T09:59:59Z app[web.1]: old\n2026-03-02T10:00:00.5+00:00 app[web.1]: {long}\nno time\n"
+    wire.on("GET", "https://logs.example/secret", lines)
+    since = datetime(2026, 3, 2, 10, tzinfo=UTC)
+    query = LogQuery(service="app", revisions=("v42",), since=since.timestamp(), severity="error")
+    at = datetime(2026, 3, 2, 10, 0, 0, 500_000, tzinfo=UTC)
+    assert target.log_lines(query) == (LogLine(text=f"web.1: {long}", at=at), LogLine(text="no time"))
+    assert wire.made("POST", "/log-sessions")[0].body == {"lines": 200, "tail": False, "source": "app"}
+    assert target.log_link(query) == "https://dashboard.heroku.com/apps/shop-staging/logs"
+
+
+def test_somebody_who_asks_is_told_when_there_is_no_log(wire: Any, target: HerokuApp) -> None:
+    wire.on("POST", "/log-sessions", (403, {"message": "no"}))
+    with pytest.raises(ForbiddenError):
+        target.log_lines(LogQuery(service="app", revisions=("v42",), since=0.0, severity="error"))
+
+
+def test_an_app_that_can_be_read_is_well(wire: Any, target: HerokuApp, make_release: Any) -> None:
+    wire.on("GET", "", {"web_url": "https://shop.example/"})
+    wire.on("GET", "/releases", [make_release(42, "slug-old", current=True)])
+    wire.on("GET", "/builds", [])
+    found = target.examine()
+    assert [(each.what, each.well) for each in found] == [
+        ("the app `shop-staging`", True), ("its releases", True), ("its builds", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "key"), (403, "key"), (404, "name")])
+def test_a_key_that_will_not_do_is_told_once(wire: Any, target: HerokuApp, status: int, word: str) -> None:
+    wire.on("GET", "", (status, {"message": "no"}))
+    [found] = target.examine()
+    assert found.well is False
+    assert word in found.todo
