@@ -89,6 +89,7 @@ def instruction(entry: str) -> str:
 
 def _running(report: ReleaseReport) -> list[str]:
     return [
+        _overridden(report),
         prose(report.sentence),
         steps_table(report),
         _notes(report),
@@ -102,6 +103,7 @@ def _running(report: ReleaseReport) -> list[str]:
 
 def _released(report: ReleaseReport) -> list[str]:
     return [
+        _overridden(report),
         prose(report.sentence),
         _warnings(report),
         checks_table(report.steps),
@@ -122,6 +124,7 @@ def _released(report: ReleaseReport) -> list[str]:
 def _not_released(report: ReleaseReport, log_lines: int) -> list[str]:
     return [
         _callout(report),
+        _overridden(report),
         services_table(report.services, tried=True),
         checks_table(report.steps, failed_only=True),
         *first_errors(report),
@@ -186,6 +189,15 @@ def _warnings(report: ReleaseReport) -> str:
         return ""
     back = f"To go back: {code(f'/rollback {report.environment}')}"
     return "\n".join(["> [!WARNING]", *(f"> {prose(warning)}" for warning in report.warnings), f"> {back}"])
+
+
+def _overridden(report: ReleaseReport) -> str:
+    """Return the box that tells, from the first moment on, that gates were overridden."""
+    if not report.overridden:
+        return ""
+    issue = f" · [the issue]({address(report.issue_url)})" if report.issue_url else ""
+    lines = [f"> [!WARNING]\n> **Break-glass**{issue}", *(f"> {prose(one)}" for one in report.overridden)]
+    return "\n>\n".join(lines)
 
 
 def _notes(report: ReleaseReport) -> str:
