@@ -96,7 +96,7 @@ class Reporter:
         issue_url: str = "",
         untold: str = "",
     ) -> None:
-        """Take what is known only after the comment was made. ``untold``: why there is no issue about overridden gates."""
+        """Take what is known only after the comment was made. ``untold``: why there is no issue."""
         with self._lock:
             assert self._report is not None
             said = (*self._report.overridden, untold) if untold else self._report.overridden

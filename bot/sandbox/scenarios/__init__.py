@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.sandbox.scenarios import (
     answers,
+    approvals,
     builds,
     failures,
     faults,
@@ -33,6 +34,7 @@ THEMES = (
     refusals,
     answers,
     marks,
+    approvals,
     faults,
     interruptions,
     heroku,
