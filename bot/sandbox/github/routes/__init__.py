@@ -13,7 +13,6 @@ from bot.sandbox.github.routes import (
     deployments,
     gitdata,
     history,
-    issues,
     protection,
     pulls,
 )
@@ -22,20 +21,7 @@ from bot.sandbox.github.routes import graphql as graphql_route
 if TYPE_CHECKING:
     from bot.sandbox.github.server import GitHub
 
-_PARTS = (
-    gitdata,
-    history,
-    protection,
-    code,
-    pulls,
-    issues,
-    comments,
-    checks,
-    deployments,
-    actions,
-    accounts,
-    graphql_route,
-)
+_PARTS = (gitdata, history, protection, code, pulls, comments, checks, deployments, actions, accounts, graphql_route)
 
 
 def register(github: GitHub) -> None:
