@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 # A contract test holds both equal to the command registry, which cannot be imported before the install.
 VERBS = frozenset(
     {"deploy", "promote", "rollback", "retry", "cancel", "lock", "unlock", "freeze", "unfreeze", "preview"}
+    | {"approve", "reject"}
     | {"status", "history", "diff", "changelog", "verify", "logs", "doctor", "whoami", "help"}
 )
-RESERVED = frozenset({"approve", "reject", "scale", "run", "maintenance", "backup", "release", "config"})
+RESERVED = frozenset({"scale", "run", "maintenance", "backup", "release", "config"})
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it
 MAX_WORDS = 200  # a comment with more different slash words than this holds no typo of ours, only junk

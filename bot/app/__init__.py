@@ -32,6 +32,8 @@ _HANDLERS: Mapping[str, tuple[str, str]] = {
     "rollback": ("bot.app.release", "release"),
     "retry": ("bot.app.retrying", "retry"),
     "cancel": ("bot.app.cancelling", "cancel"),
+    "approve": ("bot.app.approving", "approve"),
+    "reject": ("bot.app.approving", "reject"),
     "lock": ("bot.app.marks", "lock"),
     "unlock": ("bot.app.marks", "unlock"),
     "freeze": ("bot.app.marks", "freeze"),

@@ -7,6 +7,7 @@ from bot.core.commands import EVERY, REGISTRY
 from bot.core.config import Config
 from bot.core.facts import Permission
 from bot.core.outcome import Refusal
+from bot.core.overrides import FLAG
 from bot.core.policy import allowed, forbidden, teams_of
 from bot.core.resolve import roles
 
@@ -54,6 +55,8 @@ def _authorised(
             wanted = (*wanted, *rules["deploy"])
         if not may(context, login, permission, wanted):
             return forbidden(login, request.command, rules[verb.name])
+        if FLAG in request.command.flags and not may(context, login, permission, rules[FLAG]):
+            return forbidden(login, request.command, rules[FLAG], what=f"`--{FLAG}`")
     return None
 
 

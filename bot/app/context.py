@@ -48,6 +48,7 @@ class Request:
     number: int = 0
     issue: int = 0
     source_comment: int = 0
+    source_node: str = ""  # the same comment's node id
     commented_at: datetime | None = None
     sha: str = ""
     by_bot: bool = False

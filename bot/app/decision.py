@@ -12,7 +12,7 @@ from bot.core.facts import PullRequest
 from bot.core.outcome import Refusal
 from bot.core.plan import Build, Plan
 from bot.core.planning import plan_release, plan_rollback
-from bot.core.policy import Facts
+from bot.core.policy import Facts, bypassed
 from bot.core.record import Entry, serving_sha, serving_shas
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact, Serving
@@ -29,7 +29,8 @@ class Case:
     ``before`` is the serving state that a failure returns to, ``previous_sha`` its sha; ``found`` is what served when
     it was decided. ``goal`` is the release that a rollback goes back to, ``goal_state`` what that served. ``notes`` say
     what was left out of the plan. ``resumed`` is the same command's own release that an earlier run left unfinished;
-    ``touched`` is whether an earlier one may have changed what serves and was not taken back.
+    ``touched`` is whether an earlier one may have changed what serves and was not taken back. ``bypassed`` is what the
+    gates that were overridden would have said.
     """
 
     request: Request
@@ -47,6 +48,7 @@ class Case:
     notes: tuple[str, ...] = ()
     resumed: Entry | None = None
     touched: bool = False
+    bypassed: tuple[Refusal, ...] = ()
 
     @property
     def build(self) -> Build | None:
@@ -112,6 +114,7 @@ def decide(
         notes=notes,
         resumed=resumed,
         touched=left is not None,
+        bypassed=bypassed(facts),
     )
 
 

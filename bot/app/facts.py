@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.app import marks, promoting
+from bot.app import approving, marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest, Reviews
@@ -108,7 +108,7 @@ def gather(
         stray=stray.result(),
         newer=newer.result(),
     )
-    return facts, target
+    return approving.with_voices(context, facts, held.approvals), target
 
 
 def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
@@ -126,7 +126,8 @@ def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
     if facts.trigger == "push":
         facts = replace(facts, newer=_newer(context, github.deployments(name, HISTORY), facts.sha))
     held = marks.in_force(context, found.result(), datetime.fromtimestamp(context.clock.now(), UTC))
-    return judge(replace(facts, hold=held.hold, claim=held.claim, freeze=held.freeze))
+    facts = replace(facts, hold=held.hold, claim=held.claim, freeze=held.freeze)
+    return judge(approving.with_voices(context, facts, held.approvals))
 
 
 def _newer(context: Context, deployments: tuple[Deployment, ...], sha: str) -> str:

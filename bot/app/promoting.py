@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.app.context import Context, Request
-from bot.core.config import Config
+from bot.core.config import Config, Promotion
 from bot.core.outcome import Reason, Refusal
+from bot.core.overrides import overridden
 from bot.core.ports import HISTORY
-from bot.core.promotion import image_of, judge, sha_to_promote, unreadable
+from bot.core.promotion import image_of, judge, sha_to_promote, soaking, unreadable
 from bot.core.record import Entry, by_command, entries
 from bot.core.resolve import resolve
 from bot.core.serving import Artifact, Serving
@@ -75,7 +76,7 @@ def image(
 def _image(context: Context, config: Config, request: Request, commit: str, now: datetime) -> Artifact | Refusal | None:
     name = request.command.environment
     rule, past = config.environments[name].promote_from, history(context, config, request).result()
-    if rule is None or past is None or judge(rule, past, commit, again="", now=now) is not None:
+    if rule is None or past is None or not _may(rule, past, commit, request, now):
         return None
     own = by_command(entries(context.deployments(name).result()), request.id)
     if own is not None and own.record.promoted is not None:
@@ -85,6 +86,13 @@ def _image(context: Context, config: Config, request: Request, commit: str, now:
     if isinstance(found, Refusal) and isinstance(serving, str):
         return replace(found, sentence=f"{found.sentence} It could not be asked either: {serving}")
     return found
+
+
+def _may(rule: Promotion, past: tuple[Entry, ...], commit: str, request: Request, now: datetime) -> bool:
+    """Whether a commit may be promoted, now or by overriding that it has to soak."""
+    if judge(rule, past, commit, again="") is not None:
+        return False
+    return "soaked" in overridden(request.command) or soaking(rule, past, commit, again="", now=now) is None
 
 
 def _serving(context: Context, config: Config, name: str, commit: str) -> Serving | str:

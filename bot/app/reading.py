@@ -72,6 +72,7 @@ def _comment(event: CommentEvent, settings: Settings) -> Asked | None:
         number=event.number if event.is_pull_request else 0,
         issue=event.number,
         source_comment=event.comment_id,
+        source_node=event.node_id,
         commented_at=event.created_at,
         by_bot=event.author_is_bot,
     )

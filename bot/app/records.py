@@ -10,6 +10,7 @@ from bot.app.context import Context
 from bot.app.decision import Case
 from bot.app.interruption import abandon, tell_of_interruption
 from bot.core.facts import Deployment, LockRecord
+from bot.core.overrides import overridden
 from bot.core.record import Record
 from bot.core.spec import CloudRunSpec
 from bot.errors import SlipwayError
@@ -39,6 +40,7 @@ def record(
         image=image_of(case),
         promoted=build.promoted if build is not None else None,
         promoted_from=build.promoted_from if build is not None else "",
+        overridden=overridden(request.command),
     )
     return context.github.create_deployment(
         sha=case.sha,

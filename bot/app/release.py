@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import endings, images, previewing, records, sources, thread
+from bot.app import approving, endings, images, overriding, previewing, records, sources, thread
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
@@ -19,6 +19,7 @@ from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord
 from bot.core.notices import moment_of, notice_of
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
+from bot.core.overrides import misused
 from bot.core.plan import Plan, Restore
 from bot.core.policy import Facts, judge, locked
 from bot.core.ports import DEEP_HISTORY, HISTORY
@@ -43,6 +44,9 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     Raises:
         SlipwayError: a fault of the world before anything was changed; afterwards faults are outcomes.
     """
+    wrong = misused(request.command)
+    if wrong is not None:
+        return context.refuse(request, (wrong,))
     pull = context.pull_request(request.number).result() if request.number else None
     if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
         return context.refuse(request, (NOT_A_PULL_REQUEST,))
@@ -253,8 +257,9 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     if moved is not None:
         abandon(context, deployment, "The branch moved before anything was changed.")
         return _refused(context, case.request, (moved,), reporter, comment, sha=case.sha)
+    issue_url, untold = overriding.report(context, case, deployment)
     opened = context.gatherer.ask(records.announce, context, case, deployment)
-    reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas)
+    reporter.learn(deployment_id=deployment.id, comparison=comparison, sources=shas, issue_url=issue_url, untold=untold)
     known = Known(
         release=ReleaseId(
             deployment_id=deployment.id,
@@ -283,6 +288,8 @@ def _recorded(context: Context, case: Case, reporter: Reporter, comment: Future[
     outcome = _finish(context, case, reporter, deployment, ended)
     if outcome.decision is Decision.RELEASED:
         after_release(context, case.environment, case.target)
+        if case.environment.gates.approvals:
+            approving.tidy(context, case.environment.name, case.environment.gates, case.request.actor)
     return outcome
 
 
@@ -304,6 +311,7 @@ def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
         settings=context.settings,
         started=started,
         notes=case.notes,
+        overridden=overriding.sentences(context, case.request, case.bypassed),
     )
 
 

@@ -37,6 +37,7 @@ def release_report(
     settings: Settings,
     started: float,
     notes: tuple[str, ...] = (),
+    overridden: tuple[str, ...] = (),
 ) -> ReleaseReport:
     """Return the report of a release that is about to begin."""
     return ReleaseReport(
@@ -55,6 +56,7 @@ def release_report(
         usual_seconds=usual_seconds(history),
         promoted_from=next((step.promoted_from for step in plan.steps if isinstance(step, Build)), ""),
         notes=notes,
+        overridden=overridden,
     )
 
 
@@ -85,11 +87,22 @@ class Reporter:
         if self._live is not None:
             self._live.changed()
 
-    def learn(self, *, deployment_id: int, comparison: Future[Comparison | None], sources: Mapping[str, str]) -> None:
-        """Take what is known only after the comment was made."""
+    def learn(
+        self,
+        *,
+        deployment_id: int,
+        comparison: Future[Comparison | None],
+        sources: Mapping[str, str],
+        issue_url: str = "",
+        untold: str = "",
+    ) -> None:
+        """Take what is known only after the comment was made. ``untold``: why there is no issue."""
         with self._lock:
             assert self._report is not None
-            self._report = replace(self._report, deployment_id=deployment_id, sources=sources)
+            said = (*self._report.overridden, untold) if untold else self._report.overridden
+            self._report = replace(
+                self._report, deployment_id=deployment_id, sources=sources, overridden=said, issue_url=issue_url
+            )
             self._comparison = comparison
 
     def changed(self, steps: tuple[StepResult, ...]) -> None:

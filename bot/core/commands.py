@@ -59,6 +59,9 @@ class Verb:
 
 _REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
 _DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.")
+_OVERRIDE = Flag(
+    name="override", value="GATES", summary="Skip these gates, with a reason, in an emergency. For admins."
+)
 _PLAN = Flag(name="plan", value="NAME", summary="Run the plan that a dry run has shown, or nothing at all.")
 
 REGISTRY: Mapping[str, Verb] = {
@@ -67,13 +70,13 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="deploy",
             summary="Build, migrate, roll out and verify this pull request's head.",
-            usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
+            usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
             role="write",
             mutates=True,
             job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _PLAN, _REASON),
+            flags=(_DRY_RUN, _PLAN, _REASON, _OVERRIDE),
             examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
             notes=(
                 "On a merged pull request it means the merge commit.",
@@ -84,13 +87,13 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="promote",
             summary="Release to an environment what the one that it takes its image from serves.",
-            usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT]",
+            usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
             role="write",
             mutates=True,
             job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _PLAN, _REASON),
+            flags=(_DRY_RUN, _PLAN, _REASON, _OVERRIDE),
             examples=("/promote production", "/promote production @4f9a1c2"),
             notes=(
                 "Nothing is built: the image that was verified where `promote_from` points is taken, by its digest.",
@@ -159,6 +162,38 @@ REGISTRY: Mapping[str, Verb] = {
                 "Whoever started the release may cancel it, and admins.",
                 "The build or the job that runs is cancelled, too. Migrations that have run are not undone.",
                 "Said again while it still runs, it ends the workflow run by force: then nothing is brought back.",
+            ),
+        ),
+        Verb(
+            name="approve",
+            summary="Say that a commit may be released to an environment that wants a second person's word.",
+            usage="/approve <environment> [@sha]",
+            role="admin",
+            mutates=True,
+            exclusive=False,
+            takes=frozenset({"environment", "sha"}),
+            needs_environment=True,
+            examples=("/approve production", "/approve production @4f9a1c2"),
+            notes=(
+                "It holds for the very commit in that environment, an hour unless `gates.approval_time` differs.",
+                "It takes back one's own `/reject`.",
+                "Neither whoever asks for the release nor whoever opened the pull request counts.",
+                "A head that was pushed after the comment is refused; naming the sha settles which one is meant.",
+                "A rollback needs no approval.",
+            ),
+        ),
+        Verb(
+            name="reject",
+            summary="Say that a commit may not be released to an environment; it takes back one's own approval.",
+            usage="/reject <environment> [@sha]",
+            role="admin",
+            mutates=True,
+            exclusive=False,
+            takes=frozenset({"environment", "sha"}),
+            needs_environment=True,
+            examples=("/reject production", "/reject production @4f9a1c2"),
+            notes=(
+                "It stands until whoever said it says `/approve`, thirty days at most. Another commit is not meant.",
             ),
         ),
         Verb(
@@ -361,7 +396,7 @@ REGISTRY: Mapping[str, Verb] = {
 }
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
-RESERVED = frozenset({"approve", "reject", "scale", "run", "maintenance", "backup", "release", "config"})
+RESERVED = frozenset({"scale", "run", "maintenance", "backup", "release", "config"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,7 +433,7 @@ class Misread:
 def spelled(command: Command, *, environment: str = "", sha: str | None = None) -> str:
     """Return a command as somebody would type it, for another environment or sha (``""``: without one).
 
-    The reason is left out: whoever says it again has one of his own.
+    The reason is left out: whoever says it again has one of his own. So is what was overridden: nobody is led to that.
     """
     sha = command.sha if sha is None else sha
     words = [f"/{command.verb}", command.action, environment or command.environment, *command.services]
@@ -406,7 +441,7 @@ def spelled(command: Command, *, environment: str = "", sha: str | None = None) 
     flags = [
         f"--{name}={shlex.quote(value)}" if value else f"--{name}"
         for name, value in command.flags.items()
-        if name != _REASON.name
+        if name not in {_REASON.name, _OVERRIDE.name}
     ]
     return " ".join([word for word in words if word] + flags)
 

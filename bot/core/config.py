@@ -151,6 +151,11 @@ class Permissions(Model):
     unlock: Roles | None = Field(None, description="Who may `/unlock`. Default: those who may deploy.")
     freeze: Roles | None = Field(None, description="Who may `/freeze`. Default: `admin`.")
     unfreeze: Roles | None = Field(None, description="Who may `/unfreeze`. Default: those who may freeze.")
+    approve: Roles | None = Field(None, description="Who may `/approve`. Default: `admin`.")
+    reject: Roles | None = Field(None, description="Who may `/reject`. Default: those who may approve.")
+    override: Roles | None = Field(
+        None, description="Who may skip gates with `--override`, beside being allowed the command. Default: `admin`."
+    )
     status: Roles | None = Field(None, description="Who may ask `/status`. Default: `read`.")
     history: Roles | None = Field(None, description="Who may ask `/history`. Default: `read`.")
     diff: Roles | None = Field(None, description="Who may ask `/diff`. Default: `read`.")
@@ -247,6 +252,14 @@ class Gates(Model):
         "pull request. One who asks for changes keeps it out. Of a commit that was pushed, the pull request counts by "
         "which it came.",
     )
+    approvals: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many people must have said `/approve` for the very commit, other than whoever asks for the "
+        "release and whoever opened its pull request. One who said `/reject` keeps it out.",
+    )
+    approval_time: Duration = Field(3600.0, description="How long an approval holds.")
     up_to_date: bool = Field(
         default=False, description="Whether a pull request must have all of the default branch in it."
     )

@@ -31,6 +31,7 @@ class CommentEvent:
     created_at: datetime
     number: int
     is_pull_request: bool
+    node_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,7 @@ def _comment(payload: dict[str, Any]) -> CommentEvent:
         created_at=created_at,
         number=_get(payload, int, "issue", "number"),
         is_pull_request=payload["issue"].get("pull_request") is not None,
+        node_id=str(payload["comment"].get("node_id") or ""),
     )
 
 

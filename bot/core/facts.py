@@ -172,6 +172,47 @@ MarkKind = Literal["lock", "hold", "claim", "freeze", "cancel"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approval:
+    """Somebody's word on a commit, said in a comment at ``since`` (``comment``: its node id)."""
+
+    verdict: Literal["approve", "reject"]
+    actor: str
+    sha: str
+    since: datetime
+    comment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approvals:
+    """What ``refs/slipway/approvals/<environment>`` says. ``oid`` is what it points at, ``""``: there is no such ref.
+
+    ``entries`` is None when the ref is there but its record cannot be read.
+    """
+
+    oid: str = ""
+    entries: tuple[Approval, ...] | None = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """A comment as it stands: ``edited`` if its text ever changed; ``pull_request`` is 0 on an issue."""
+
+    author: str
+    body: str = field(repr=False)
+    created_at: datetime
+    edited: bool
+    pull_request: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueRef:
+    """An issue. ``url`` is its page."""
+
+    number: int
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Held:
     """What is on an environment, by kind; None: nothing."""
 
@@ -180,6 +221,7 @@ class Held:
     claim: Lock | None = None
     freeze: Lock | None = None
     cancel: Lock | None = None
+    approvals: Approvals = Approvals()
 
 
 @dataclass(frozen=True, kw_only=True)

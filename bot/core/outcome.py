@@ -66,6 +66,8 @@ class Reason(StrEnum):
     FROZEN_NOW = "frozen_now"
     UNFROZEN = "unfrozen"
     CANCEL_SENT = "cancel_sent"
+    APPROVED = "approved"
+    REJECTED_NOW = "rejected_now"
     PLAN_SHOWN = "plan_shown"
     READY = "ready"
     RELEASED = "released"
@@ -97,6 +99,10 @@ class Reason(StrEnum):
     CHECKS_MISSING = "checks_missing"
     REVIEWS_MISSING = "reviews_missing"
     CHANGES_REQUESTED = "changes_requested"
+    APPROVAL_MISSING = "approval_missing"
+    REJECTED = "rejected"
+    OWN_WORK = "own_work"
+    NO_APPROVALS = "no_approvals"
     BEHIND_BASE = "behind_base"
     OUTSIDE_WINDOW = "outside_window"
     PROMOTION_UNVERIFIED = "promotion_unverified"
@@ -157,6 +163,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.FROZEN_NOW: "Nothing is released to the environment until it is unfrozen.",
     Reason.UNFROZEN: "The environment may be released to again, or it was not frozen.",
     Reason.CANCEL_SENT: "The run of a release was asked to stop.",
+    Reason.APPROVED: "Somebody has approved a commit for an environment.",
+    Reason.REJECTED_NOW: "Somebody has rejected a commit for an environment.",
     Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
     Reason.READY: "Every gate was passed; the next job may go on.",
     Reason.RELEASED: "The sha serves, and every check passed.",
@@ -188,6 +196,10 @@ REASONS: Mapping[Reason, str] = {
     Reason.CHECKS_MISSING: "A required check has not reported on the sha.",
     Reason.REVIEWS_MISSING: "Too few others have approved the very head of the pull request.",
     Reason.CHANGES_REQUESTED: "A reviewer asks for changes.",
+    Reason.APPROVAL_MISSING: "Too few others have approved the very commit for the environment, or too long ago.",
+    Reason.REJECTED: "Somebody has rejected the commit for the environment, and has not taken that back.",
+    Reason.OWN_WORK: "Nobody approves what he asks for, or what comes by his own pull request.",
+    Reason.NO_APPROVALS: "The environment wants no approvals.",
     Reason.BEHIND_BASE: "The pull request lacks commits of the default branch.",
     Reason.OUTSIDE_WINDOW: "It is no time at which the environment may be released to.",
     Reason.PROMOTION_UNVERIFIED: "The commit is not verified on the environment whose image would be promoted.",
@@ -326,6 +338,8 @@ class ReleaseReport:
     provenance: Provenance | None = None  # what is attested of the image, where that was asked for
     notes: tuple[str, ...] = ()  # what was left out of the plan, and why
     warnings: tuple[str, ...] = ()  # what went well, but wants a look
+    overridden: tuple[str, ...] = ()  # by whom which gates were, why, and what they would have said
+    issue_url: str = ""  # where that is told, too
 
 
 @dataclass(frozen=True, kw_only=True)

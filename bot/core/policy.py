@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from bot.core import approvals as votes
 from bot.core import marks, windows
 from bot.core import promotion as promotions
+from bot.core.approvals import Voices
+from bot.core.binding import named_is_head, pushed_before, sha_required
 from bot.core.commands import REGISTRY, Command, spelled
 from bot.core.config import ROLES
 from bot.core.facts import CheckState, Lock, Permission, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
+from bot.core.overrides import overridden
 from bot.core.record import Entry
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact
@@ -37,7 +41,8 @@ class Facts:
     image is taken from (None: it could not be read), ``promoted`` that image, or why it is not known (None: not asked).
     ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``behind``
     is how many commits of the default branch it lacks (None: not asked). ``stray``: the sha was typed and is on no
-    branch that is known; ``newer``: what was released since, which holds it.
+    branch that is known; ``newer``: what was released since, which holds it. ``voices``: who has approved it (None: not
+    asked).
     """
 
     trigger: Trigger
@@ -64,6 +69,7 @@ class Facts:
     behind: int | None = None
     stray: bool = False
     newer: str = ""
+    voices: Voices | None = None
 
 
 Gate = Callable[[Facts], Refusal | None]
@@ -92,14 +98,14 @@ def teams_of(rules: Iterable[str]) -> tuple[tuple[str, str], ...]:
     return tuple((organization, team) for organization, team in named)
 
 
-def forbidden(login: str, command: Command, rules: tuple[str, ...]) -> Refusal:
-    """Return the refusal of a user who may not."""
+def forbidden(login: str, command: Command, rules: tuple[str, ...], *, what: str = "") -> Refusal:
+    """Return the refusal of a user who may not. ``what``: the part of the command that he may not use."""
     where = f" {command.environment}" if command.environment else ""
     who = " or ".join(f"`{rule.removeprefix('@')}`" for rule in rules)
     return Refusal(
         reason=Reason.FORBIDDEN,
         gate="authorization",
-        sentence=f"`{command.verb}{where}` needs {who}, and {login} has not got it.",
+        sentence=f"{what or f'`{command.verb}{where}`'} needs {who}, and {login} has not got it.",
         next="Ask somebody who may, or have it granted in `.github/slipway.yml` on the default branch.",
     )
 
@@ -200,56 +206,24 @@ def named_sha(facts: Facts) -> Refusal | None:
 
 
 def _sha_required(facts: Facts, why: str) -> Refusal:
-    return Refusal(
-        reason=Reason.SHA_REQUIRED,
-        sentence=f"{why}: the command must say which commit it means.",
-        next=f"`{spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))}`",
-    )
+    return sha_required(facts.command, facts.environment.name, facts.sha, why)
 
 
 def sha_binding(facts: Facts) -> Refusal | None:
-    """The command means the commit its author saw.
-
-    A comment's payload carries no sha (branch-deploy#315) and commit dates can be forged, so it is the server's record
-    of the push that tells: the head must have been pushed before the comment. Both times are in whole seconds, so
-    the same second is no proof. Naming the sha settles it.
-    """
+    """The command means the commit its author saw, or the one that it names."""
     pull = facts.pull_request
     if facts.trigger != "comment" or pull is None:
         return None
     if facts.command.sha:
-        return _named_is_head(facts, pull)
+        return named_is_head(facts.command, facts.environment.name, pull)
     if pull.merged or pull.from_fork:  # the merge commit does not move; a fork has its own gate
         return None
-    head = short(facts.sha)
-    meant = spelled(facts.command, environment=facts.environment.name, sha=head)
-    again = f"Look at `{head}`; if that is what you mean: `{meant}`"
-    if facts.head_pushed_at is None or facts.commented_at is None:
-        return Refusal(
-            reason=Reason.PUSH_UNKNOWN,
-            sentence=f"GitHub has no record of when `{head}` was pushed: it may be newer than the command.",
-            next=again,
-        )
-    if facts.head_pushed_at >= facts.commented_at:
-        return Refusal(
-            reason=Reason.HEAD_MOVED,
-            sentence=f"The branch moved after the command was written: `{head}` was pushed at "
-            f"{facts.head_pushed_at:%H:%M:%S} UTC, the comment is of {facts.commented_at:%H:%M:%S} UTC.",
-            next=again,
-        )
-    return None
-
-
-def _named_is_head(facts: Facts, pull: PullRequest) -> Refusal | None:
-    current = pull.merge_sha if pull.merged else pull.head_sha
-    if current.startswith(facts.command.sha):
-        return None
-    what = "merge commit" if pull.merged else "head"
-    meant = spelled(facts.command, environment=facts.environment.name, sha=short(current))
-    return Refusal(
-        reason=Reason.HEAD_MOVED,
-        sentence=f"`{short(facts.command.sha)}` is not the {what} of this pull request, which is `{short(current)}`.",
-        next=f"Look at it; if that is what you mean: `{meant}`",
+    return pushed_before(
+        facts.command,
+        facts.environment.name,
+        facts.sha,
+        pushed_at=facts.head_pushed_at,
+        commented_at=facts.commented_at,
     )
 
 
@@ -348,18 +322,42 @@ def in_window(facts: Facts) -> Refusal | None:
 
 
 def promotion(facts: Facts) -> Refusal | None:
-    """Where an image is promoted, the sha has been verified on the environment it comes from, and has stayed there."""
+    """Where an image is promoted, the sha has been verified on the environment it comes from."""
     rule = facts.environment.promotion
     if rule is None:
         return None
     again = spelled(facts.command, environment=facts.environment.name)
-    refusal = promotions.judge(rule, facts.source, facts.sha, again=again, now=facts.now)
+    refusal = promotions.judge(rule, facts.source, facts.sha, again=again)
     if refusal is None and facts.command.verb == "promote" and facts.trigger == "comment" and not facts.command.sha:
         named = spelled(facts.command, environment=facts.environment.name, sha=short(facts.sha))
         refusal = promotions.unseen(rule, facts.source or (), facts.sha, facts.commented_at, named=named)
     if refusal is None and isinstance(facts.promoted, Refusal):
         refusal = facts.promoted
     return refusal
+
+
+def soaked(facts: Facts) -> Refusal | None:
+    """What is promoted has stayed for long enough on the environment it comes from."""
+    rule = facts.environment.promotion
+    if rule is None:
+        return None
+    again = spelled(facts.command, environment=facts.environment.name)
+    return promotions.soaking(rule, facts.source, facts.sha, again=again, now=facts.now)
+
+
+def approvals(facts: Facts) -> Refusal | None:
+    """Enough people other than who asks for it, and whose pull request it is, have approved the very sha for here."""
+    wanted = facts.environment.gates.approvals
+    if not wanted:
+        return None
+    return votes.wanting(
+        facts.voices or Voices(readable=False),
+        wanted,
+        environment=facts.environment.name,
+        sha=facts.sha,
+        who=facts.environment.roles["approve"],
+        again=f"`/{facts.command.verb} {facts.environment.name}`",
+    )
 
 
 def lock_free(facts: Facts) -> Refusal | None:
@@ -428,6 +426,8 @@ RELEASE_GATES: tuple[Gate, ...] = (
     reviewed,
     up_to_date,
     promotion,
+    soaked,
+    approvals,
     in_window,
     not_frozen,
     not_claimed,
@@ -441,6 +441,8 @@ PROMOTION_GATES: tuple[Gate, ...] = (
     required_checks,
     reviewed,
     promotion,
+    soaked,
+    approvals,
     in_window,
     not_frozen,
     not_claimed,
@@ -451,7 +453,18 @@ ROLLBACK_GATES: tuple[Gate, ...] = (lock_free,)
 
 
 def judge(facts: Facts) -> tuple[Refusal, ...]:
-    """Ask every gate that applies; empty means go."""
+    """Ask every gate that applies and was not overridden; empty means go."""
+    skipped = overridden(facts.command)
+    return tuple(refusal for refusal in _refusals(facts) if refusal.gate not in skipped)
+
+
+def bypassed(facts: Facts) -> tuple[Refusal, ...]:
+    """Return what the gates that were overridden would have said."""
+    skipped = overridden(facts.command)
+    return tuple(refusal for refusal in _refusals(facts) if refusal.gate in skipped)
+
+
+def _refusals(facts: Facts) -> tuple[Refusal, ...]:
     gates = {"rollback": ROLLBACK_GATES, "promote": PROMOTION_GATES}.get(facts.command.verb, RELEASE_GATES)
     assert facts.command.verb in REGISTRY
     refusals = [(gate, gate(facts)) for gate in gates]

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bot.core.facts import (
+    Approval,
+    Approvals,
     Checks,
     CheckState,
     CommentRef,
@@ -19,12 +21,14 @@ from bot.core.facts import (
     Comparison,
     Deployment,
     Held,
+    IssueRef,
     Lock,
     LockRecord,
     MarkKind,
     OwnComment,
     Permission,
     PullRequest,
+    Remark,
     Reviews,
 )
 
@@ -183,6 +187,24 @@ class GitHub(Protocol):
 
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         """Take a mark off if it still is this one. False if it was not."""
+        ...
+
+    def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
+        """Put entries in the place of those that were read (compare and swap). False if there are others by now.
+
+        A lost reply is settled by reading the ref: the tag object's id tells whose it is.
+        """
+        ...
+
+    def remarks(self, ids: Sequence[str]) -> Mapping[str, Remark]:
+        """Return comments of this repository by their node ids, without those that are gone."""
+        ...
+
+    def open_issue(self, title: str, body: str, since: datetime | None = None) -> IssueRef:
+        """Open an issue. A lost reply is looked up by the marker in the body's first line.
+
+        ``since``: an earlier run may have opened it since then, so it is looked for first.
+        """
         ...
 
     def run_alive(self, run_id: int, attempt: int) -> bool:

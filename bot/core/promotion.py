@@ -74,8 +74,8 @@ def newest(history: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in history if entry.succeeded), None)
 
 
-def judge(rule: Promotion, history: Sequence[Entry] | None, sha: str, *, again: str, now: datetime) -> Refusal | None:
-    """Return why a commit may not be promoted yet, None if it may.
+def judge(rule: Promotion, history: Sequence[Entry] | None, sha: str, *, again: str) -> Refusal | None:
+    """Return why a commit may not be promoted, None if it may once it has soaked (:func:`soaking`).
 
     ``history`` is the record of the environment that it is taken from, newest first, None if it could not be read;
     ``again`` is the command to say again.
@@ -90,7 +90,16 @@ def judge(rule: Promotion, history: Sequence[Entry] | None, sha: str, *, again: 
             sentence=f"{said} has not been verified on `{there}`{_why(history, sha)}.",
             next=f"`/deploy {there}` first, then `{again}`",
         )
-    return _spoilt(found, said, there, again) or _soaking(found, rule, said, again, now)
+    return _spoilt(found, said, there, again)
+
+
+def soaking(rule: Promotion, history: Sequence[Entry] | None, sha: str, *, again: str, now: datetime) -> Refusal | None:
+    """Return why a commit that was verified has to wait, None if it need not, or cannot be promoted at all."""
+    found = standing(history or (), sha)
+    said = f"`{short(sha)}`"
+    if found is None or _spoilt(found, said, rule.environment, again) is not None:
+        return None
+    return _soaking(found, rule, said, again, now)
 
 
 def _why(history: Sequence[Entry], sha: str) -> str:

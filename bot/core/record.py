@@ -22,7 +22,8 @@ class Record:
     ``before`` is the serving state to return to. ``sha`` is the sha released, ``before_sha`` the one that served.
     ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
     ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
-    releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``.
+    releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``. ``overridden``
+    are the gates that it went past, for ``reason``.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Record:
     image: str = ""
     promoted: Artifact | None = None
     promoted_from: str = ""
+    overridden: tuple[str, ...] = ()
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON for the deployment's payload."""
@@ -64,6 +66,7 @@ class Record:
             "sources": dict(self.sources),
             "image": self.image,
             **self._promotion(),
+            **({"overridden": list(self.overridden)} if self.overridden else {}),
             "before": serving_to_json(self.before),
         }
 
@@ -99,6 +102,7 @@ def read_record(deployment: Deployment) -> Record | None:
             sources=_named(payload.get("sources")),
             goal=int(payload.get("goal") or 0),
             image=str(payload.get("image") or ""),
+            overridden=tuple(str(gate) for gate in payload.get("overridden") or ()),
             **_promotion_from(payload.get("promoted"), str(payload["sha"])),
             before=serving_from_json(payload.get("before", {})),
         )

@@ -26,6 +26,7 @@ from bot.core.config import (
     Watch,
 )
 from bot.core.name_references import MAX_JOB, MAX_SERVICE, same_names, wrong_name
+from bot.core.overrides import FLAG
 from bot.core.placeholders import Values, fill
 from bot.core.previews import Previews
 from bot.core.references import is_production
@@ -91,19 +92,23 @@ _LIKE = {
     "unlock": "deploy",
     "unfreeze": "freeze",
     "logs": "deploy",
+    "reject": "approve",
 }
 
 
 def roles(config: Config, environment: str | None = None) -> dict[str, tuple[str, ...]]:
-    """Return who may run each verb: the environment's rule, else the general one, else the verb's own default."""
+    """Return who may run each verb, and who may override gates.
+
+    The environment's rule, else the general one, else the verb's own default.
+    """
     special = config.environments[environment].permissions if environment in config.environments else None
     found: dict[str, tuple[str, ...]] = {}
-    for verb in REGISTRY.values():
-        rules = [getattr(source, verb.name, None) for source in (special, config.permissions) if source is not None]
-        like = _LIKE.get(verb.name)
+    for name, role in {**{verb.name: verb.role for verb in REGISTRY.values()}, FLAG: "admin"}.items():
+        rules = [getattr(source, name, None) for source in (special, config.permissions) if source is not None]
+        like = _LIKE.get(name)
         if like is not None:
             rules += [getattr(source, like) for source in (special, config.permissions) if source is not None]
-        found[verb.name] = next((rule for rule in rules if rule), (verb.role,))
+        found[name] = next((rule for rule in rules if rule), (role,))
     return found
 
 

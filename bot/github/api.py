@@ -12,6 +12,8 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bot.core.facts import (
+    Approval,
+    Approvals,
     Checks,
     CheckState,
     CommentRef,
@@ -19,16 +21,18 @@ from bot.core.facts import (
     Comparison,
     Deployment,
     Held,
+    IssueRef,
     Lock,
     LockRecord,
     MarkKind,
     OwnComment,
     Permission,
     PullRequest,
+    Remark,
     Reviews,
 )
 from bot.errors import ConflictError, ForbiddenError, NotFoundError, UpstreamError
-from bot.github import archive, mapping, queries
+from bot.github import archive, issues, mapping, queries
 from bot.github.comments import Comments
 from bot.github.deployments import Deployments
 from bot.github.failures import malformed, shaped
@@ -375,6 +379,14 @@ class Api:
         """See the port. 1 call."""
         self._comments.unreact(comment_id, reaction_id)
 
+    def remarks(self, ids: Sequence[str]) -> Mapping[str, Remark]:
+        """See the port. 1 call (GraphQL)."""
+        return self._comments.remarks(ids)
+
+    def open_issue(self, title: str, body: str, since: datetime | None = None) -> IssueRef:
+        """See the port. 1 call, one more for each hundred issues since a time that is given."""
+        return issues.create(self._transport, title, body, since)
+
     # Locks
 
     def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
@@ -400,6 +412,10 @@ class Api:
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         """See the port. 1 call (GraphQL), one more when no mark was read before."""
         return self._locks.release(kind, mark)
+
+    def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
+        """See the port. 2 calls; 1 to put none, one more when there is something else."""
+        return self._locks.put_approvals(environment, before, entries, actor)
 
     # Parts
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from bot.core.facts import CommentRef, OwnComment
+from bot.core.facts import CommentRef, OwnComment, Remark
 from bot.errors import NotFoundError
 from bot.github import mapping, queries
 from bot.github.failures import shaped
@@ -79,6 +79,25 @@ class Comments:
         text = queries.minimize(list(variables))
         what = f"hide {len(comments)} outdated comments"
         self._transport.graphql(GraphQL(text=text, variables=variables, what=what, needs=_NEEDS))
+
+    def remarks(self, ids: Sequence[str]) -> dict[str, Remark]:
+        """Return comments by their node ids, as far as they are there and on this repository (1 call)."""
+        what = "read the comments of the approvals"
+        wanted = {f"c{number}": one for number, one in enumerate(dict.fromkeys(ids))}
+        if not wanted:
+            return {}
+        query = GraphQL(
+            text=queries.remarks(tuple(wanted)),
+            variables={"owner": self._transport.owner, "name": self._transport.name, **wanted},
+            what=what,
+            needs="pull-requests: read",
+            partial=True,  # one that was deleted is null, and an error beside it
+        )
+        data = self._transport.graphql(query)
+        with shaped(what):
+            here = mapping.need(mapping.need(data, "repository", dict), "id", str)
+            nodes = ((one, data.get(alias)) for alias, one in wanted.items())
+            return {one: mapping.remark(node) for one, node in nodes if mapping.text(node, "repository", "id") == here}
 
     def edit(self, comment_id: int, body: str) -> None:
         """Replace a comment's body (1 call; repeated on failure)."""

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from bot.core.facts import Held, Lock, LockRecord, MarkKind
+from bot.core.facts import Approval, Approvals, Held, Lock, LockRecord, MarkKind
 from bot.errors import ConflictError, ForbiddenError, UpstreamError
-from bot.github import queries
+from bot.github import approvals, queries
 from bot.github.failures import shaped
 from bot.github.mapping import moment, need, sha, text
 from bot.github.retry import Failed, repeat
@@ -24,7 +24,7 @@ from bot.github.transport import GraphQL, Request, Transport, together
 KINDS: tuple[MarkKind, ...] = get_args(MarkKind)
 NEEDS = "contents: write"
 RECORD_VERSION = 1
-_GONE = "0" * 40
+GONE = "0" * 40  # in the place of what a ref points at: there is no such ref
 _AT_ONCE = 25  # environments in one query
 
 
@@ -92,9 +92,13 @@ class Locks:
     def _some(self, environments: Sequence[str]) -> dict[str, Held]:
         what = f"read who holds {environments[0] if len(environments) == 1 else 'the environments'}"
         wanted = {f"{kind}{number}": ref_name(name, kind) for number, name in enumerate(environments) for kind in KINDS}
+        wanted |= {f"approvals{number}": approvals.ref_name(name) for number, name in enumerate(environments)}
         refs = self._refs(wanted, what)
         return {
-            name: Held(**{kind: _lock(name, refs.get(f"{kind}{number}"), what) for kind in KINDS})
+            name: Held(
+                approvals=_approvals(name, refs.get(f"approvals{number}"), what),
+                **{kind: _lock(name, refs.get(f"{kind}{number}"), what) for kind in KINDS},
+            )
             for number, name in enumerate(environments)
         }
 
@@ -147,13 +151,11 @@ class Locks:
     def release(self, kind: MarkKind, lock: Lock) -> bool:
         """Delete the lock if it still is this one (1 call; 2 when no lock was read before, or it was not this one)."""
         what = f"release the {kind} of {lock.environment}"
-        if not self._repository_id:
-            self.read(kind, lock.environment)
         variables = {
-            "repository": self._repository_id,
+            "repository": self.repository_id(lock.environment),
             "ref": ref_name(lock.environment, kind),
             "before": lock.oid,
-            "after": _GONE,
+            "after": GONE,
         }
         mutation = GraphQL(text=queries.RELEASE_LOCK, variables=variables, what=what, needs=NEEDS)
         lost = False
@@ -177,9 +179,59 @@ class Locks:
             # Refused because the ref is gone or another's. After a lost reply that was this very request's doing.
             return lost
 
+    def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
+        """Put entries in the place of those that were read (2 calls; 1 to put none)."""
+        what = f"write down the approvals of {environment}"
+        there, after = before.oid or GONE, GONE
+        if entries:
+            tag = approvals.tag(environment, entries, actor)
+            made = self._transport.call(Request(verb="POST", path="/git/tags", what=what, needs=NEEDS, body=tag))
+            with shaped(what):
+                after = sha(made.data, "sha")
+        if after == there:
+            return True
+        variables = {
+            "repository": self.repository_id(environment),
+            "ref": approvals.ref_name(environment),
+            "before": there,
+            "after": after,
+        }
+        mutation = GraphQL(text=queries.MOVE_REF, variables=variables, what=what, needs=NEEDS)
+
+        def move() -> bool:
+            self._transport.graphql_once(mutation)
+            return True
+
+        try:
+            return repeat(move, self._transport.waiting)
+        except ForbiddenError:
+            raise
+        except UpstreamError:
+            # Refused because it was moved: by a lost request of our own, or by somebody who was faster.
+            now = self.read_all((environment,))[environment].approvals.oid or GONE
+            if now == there:
+                raise
+            return now == after
+
+    def repository_id(self, environment: str) -> str:
+        """Return the repository's node id (1 call where nothing was read before)."""
+        if not self._repository_id:
+            self.read("lock", environment)
+        return self._repository_id
+
     def _held_by(self, kind: MarkKind, lock: Lock) -> bool:
         held = self.read(kind, lock.environment)
         return held is not None and held.oid == lock.oid
+
+
+def _approvals(environment: str, ref: Any, what: str) -> Approvals:
+    """Read the ref of an environment's approvals as GraphQL shows it."""
+    if ref is None:
+        return Approvals()
+    with shaped(what):
+        target = need(ref, "target", dict)
+        entries = approvals.load(environment, text(target, "message"))
+        return Approvals(oid=sha(target, "oid"), entries=entries)
 
 
 def _lock(environment: str, ref: Any, what: str) -> Lock | None:

@@ -24,6 +24,7 @@ from bot.core.facts import (
     OwnComment,
     Permission,
     PullRequest,
+    Remark,
     Reviews,
 )
 
@@ -81,6 +82,18 @@ def text(data: Any, *keys: str) -> str:
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data if isinstance(data, str) else ""
+
+
+def remark(node: Any) -> Remark:
+    """Map a comment as GraphQL shows it. A deleted account has no author. Raises Misshapen."""
+    pull = node.get("pullRequest")
+    return Remark(
+        author=text(node, "author", "login"),
+        body=need(node, "body", str),
+        created_at=moment(node, "createdAt"),
+        edited=node.get("lastEditedAt") is not None,
+        pull_request=need(pull, "number", int) if pull else 0,
+    )
 
 
 def permission(data: Any) -> Permission:

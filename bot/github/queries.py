@@ -31,6 +31,31 @@ def refs(aliases: Sequence[str]) -> str:
     )
 
 
+def remarks(aliases: Sequence[str]) -> str:
+    """Return a query for several comments: each under its alias, its node id in the variable of that name."""
+    variables = "".join(f", ${alias}: ID!" for alias in aliases)
+    wanted = "author { login } body createdAt lastEditedAt repository { id } pullRequest { number }"
+    fields = "".join(f"  {alias}: node(id: ${alias}) {{ ... on IssueComment {{ {wanted} }} }}\n" for alias in aliases)
+    return (
+        f"query Remarks($owner: String!, $name: String!{variables}) {{\n"
+        f"  repository(owner: $owner, name: $name) {{ id }}\n{fields}}}"
+    )
+
+
+# `force`: a tag object is never a fast forward of another. That nobody was faster is what `beforeOid` is for.
+MOVE_REF = """
+mutation MoveRef($repository: ID!, $ref: GitRefname!, $before: GitObjectID!, $after: GitObjectID!) {
+  updateRefs(
+    input: {
+      repositoryId: $repository
+      refUpdates: [{name: $ref, beforeOid: $before, afterOid: $after, force: true}]
+    }
+  ) {
+    clientMutationId
+  }
+}
+"""
+
 RELEASE_LOCK = """
 mutation ReleaseLock($repository: ID!, $ref: GitRefname!, $before: GitObjectID!, $after: GitObjectID!) {
   updateRefs(input: {repositoryId: $repository, refUpdates: [{name: $ref, beforeOid: $before, afterOid: $after}]}) {

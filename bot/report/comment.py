@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from bot.core.outcome import ReleaseReport, StepResult
 from bot.report.headline import failed_step, headline, subline
-from bot.report.markdown import cell, code, details, prose
+from bot.report.markdown import address, cell, code, details, prose
 from bot.report.provenance import provenance_lines
 from bot.report.sections import checks_table, commits, first_errors, gantt, log_tails, services_table, steps_table
 from bot.report.words import bar, clock, count, duration, listing, short
@@ -97,6 +97,7 @@ def instruction(entry: str) -> str:
 
 def _running(report: ReleaseReport) -> list[str]:
     return [
+        _overridden(report),
         prose(report.sentence),
         steps_table(report),
         _notes(report),
@@ -111,6 +112,7 @@ def _running(report: ReleaseReport) -> list[str]:
 def _released(report: ReleaseReport) -> list[str]:
     early, late = _by_traffic(report.steps)
     return [
+        _overridden(report),
         prose(report.sentence),
         _warnings(report),
         checks_table(late),
@@ -141,6 +143,7 @@ def _by_traffic(steps: Sequence[StepResult]) -> tuple[Sequence[StepResult], Sequ
 def _not_released(report: ReleaseReport, log_lines: int) -> list[str]:
     return [
         _callout(report),
+        _overridden(report),
         services_table(report.services, tried=True),
         checks_table(report.steps, failed_only=True),
         *first_errors(report),
@@ -204,6 +207,15 @@ def _warnings(report: ReleaseReport) -> str:
         return ""
     back = f"To go back: {code(f'/rollback {report.environment}')}"
     return "\n".join(["> [!WARNING]", *(f"> {prose(warning)}" for warning in report.warnings), f"> {back}"])
+
+
+def _overridden(report: ReleaseReport) -> str:
+    """Return the box that tells, from the first moment on, that gates were overridden."""
+    if not report.overridden:
+        return ""
+    issue = f" · [the issue]({address(report.issue_url)})" if report.issue_url else ""
+    lines = [f"> [!WARNING]\n> **Break-glass**{issue}", *(f"> {prose(one)}" for one in report.overridden)]
+    return "\n>\n".join(lines)
 
 
 def _notes(report: ReleaseReport) -> str:

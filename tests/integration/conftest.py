@@ -21,6 +21,8 @@ from bot.core.canary import Observed
 from bot.core.changes import Change, Preview
 from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
 from bot.core.facts import (
+    Approval,
+    Approvals,
     Checks,
     CheckState,
     CommentRef,
@@ -29,6 +31,7 @@ from bot.core.facts import (
     Deployment,
     DeploymentStatus,
     Held,
+    IssueRef,
     Lock,
     LockRecord,
     MarkKind,
@@ -36,6 +39,7 @@ from bot.core.facts import (
     OwnComment,
     Permission,
     PullRequest,
+    Remark,
     Reviews,
     Run,
 )
@@ -205,6 +209,9 @@ class FakeGitHub:
         self.locks: dict[str, Lock] = {}
         self.marks: dict[MarkKind, dict[str, Lock]] = defaultdict(dict)
         self.holds = self.marks["hold"]
+        self.approvals: dict[str, Approvals] = {}
+        self.remarked: dict[str, Remark] = {}  # people's comments by node id
+        self.issues: list[tuple[str, str]] = []  # opened by the bot: title and body
         self.alive: set[tuple[int, int]] = set()
 
     # -- what people may --
@@ -378,7 +385,11 @@ class FakeGitHub:
         self._log("held", *environments)
         marks = {kind: self.marks[kind] for kind in ("hold", "claim", "freeze", "cancel")}
         return {
-            name: Held(lock=self.locks.get(name), **{kind: there.get(name) for kind, there in marks.items()})
+            name: Held(
+                lock=self.locks.get(name),
+                approvals=self.approvals.get(name, Approvals()),
+                **{kind: there.get(name) for kind, there in marks.items()},
+            )
             for name in environments
         }
 
@@ -416,6 +427,29 @@ class FakeGitHub:
         self._log(f"lift_{kind}", mark.environment)
         with self._mutex:
             return self.marks[kind].pop(mark.environment, None) == mark
+
+    def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
+        self._log("put_approvals", environment, actor)
+        with self._mutex:
+            if self.approvals.get(environment, Approvals()).oid != before.oid:
+                return False
+            self.approvals.pop(environment, None)
+            if entries:
+                self.approvals[environment] = Approvals(oid=f"{next(self._ids):040x}", entries=tuple(entries))
+            return True
+
+    def remarks(self, ids: Sequence[str]) -> Mapping[str, Remark]:
+        self._log("remarks", *ids)
+        return {one: self.remarked[one] for one in ids if one in self.remarked}
+
+    def open_issue(self, title: str, body: str, since: datetime | None = None) -> IssueRef:
+        self._log("open_issue", title)
+        number = len(self.issues) + 901
+        for place, (_, there) in enumerate(self.issues):
+            if since is not None and there.partition("\n")[0] == body.partition("\n")[0]:
+                return IssueRef(number=place + 901, url=f"https://github.com/acme/shop/issues/{place + 901}")
+        self.issues.append((title, body))
+        return IssueRef(number=number, url=f"https://github.com/acme/shop/issues/{number}")
 
     def run_alive(self, run_id: int, attempt: int) -> bool:
         self._log("run_alive", run_id, attempt)
@@ -775,8 +809,14 @@ class World:
             "repository": "acme/shop", "default_branch": "main", "comment_id": comment_id, "comment_url": "",
             "body": body, "author": "dana", "author_id": 1, "author_is_bot": False,
             "created_at": datetime.fromtimestamp(self.clock.now(), UTC), "number": number, "is_pull_request": True,
+            "node_id": f"IC_{comment_id}",
         }  # fmt: skip
-        return CommentEvent(**{**defaults, **over})
+        event = CommentEvent(**{**defaults, **over})
+        self.github.remarked[event.node_id] = Remark(
+            author=event.author, body=event.body, created_at=event.created_at, edited=False,
+            pull_request=event.number if event.is_pull_request else 0,
+        )  # fmt: skip
+        return event
 
     def push(self, sha: str = sha_of(1), actor: str = "dana", *, bot: bool = False) -> PushEvent:
         return PushEvent(repository="acme/shop", default_branch="main", sha=sha, actor=actor, actor_is_bot=bot)

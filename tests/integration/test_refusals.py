@@ -223,7 +223,7 @@ def test_a_merge_queue_is_no_admin(world: Any) -> None:
 
 
 # -- what is not for us -----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/approve staging", "`/deploy`"])
+@pytest.mark.parametrize("text", ["looks good", "see /usr/bin", "> /deploy staging", "/scale staging", "`/deploy`"])
 def test_prose_is_ignored(world: Any, text: str) -> None:
     outcome = world.say(text, reaction_id=55)
     assert (outcome.decision, outcome.reason) == (Decision.IGNORED, Reason.NOT_A_COMMAND)

@@ -79,6 +79,18 @@ class Context:
             raise not_found()
         return found
 
+    def since(self) -> float:
+        """Return the argument ``since`` in seconds since the epoch, 0 without one. Raises WireError 422."""
+        since = self.request.arg("since")
+        if not since:
+            return 0.0
+        from datetime import datetime  # noqa: PLC0415  # a rare argument
+
+        try:
+            return datetime.fromisoformat(since).timestamp()
+        except ValueError:
+            raise WireError(422, "Validation Failed", errors=["since is not a valid date-time"]) from None
+
     def commit(self, name: str = "ref") -> str:
         """Return the sha of the commit the path names. Raises WireError 422, as GitHub for unknown refs."""
         sha = self.repo.resolve(self.param(name))

@@ -231,7 +231,8 @@ def _status(repo: Repository, owner: model.Deployment, found: model.DeploymentSt
 # -- threads ----------------------------------------------------------------------------------------------------
 def comment(repo: Repository, found: model.Comment) -> Node:
     """Return a comment of a thread."""
-    page = "pull" if repo.state.issues[found.number].pull else "issues"
+    thread = repo.state.issues[found.number]
+    page = "pull" if thread.pull else "issues"
     return {
         "__typename": "IssueComment",
         "id": shapes.node_id("IC", found.id),
@@ -245,6 +246,7 @@ def comment(repo: Repository, found: model.Comment) -> Node:
         "lastEditedAt": iso(found.updated_at) if found.edits else None,
         "isMinimized": found.minimized is not None,
         "minimizedReason": found.minimized,
+        "pullRequest": lambda _: pull_request(repo, thread) if thread.pull else None,
         "repository": lambda _: repository(repo),
         "url": f"{repo.html}/{page}/{found.number}#issuecomment-{found.id}",
         "viewerDidAuthor": lambda info: info.context.viewer.login == found.author,

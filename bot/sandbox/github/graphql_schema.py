@@ -108,7 +108,7 @@ type Environment implements Node { databaseId: Int, id: ID!, name: String! }
 type IssueComment implements Minimizable & Node {
   author: Actor, authorAssociation: CommentAuthorAssociation!, body: String!, createdAt: DateTime!, databaseId: Int
   fullDatabaseId: BigInt, id: ID!, isMinimized: Boolean!, lastEditedAt: DateTime, minimizedReason: String
-  repository: Repository!, updatedAt: DateTime!, url: URI!, viewerDidAuthor: Boolean!
+  pullRequest: PullRequest, repository: Repository!, updatedAt: DateTime!, url: URI!, viewerDidAuthor: Boolean!
 }
 type IssueCommentConnection { nodes: [IssueComment], pageInfo: PageInfo!, totalCount: Int! }
 type Issue implements Node {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.sandbox.scenarios import (
     answers,
+    approvals,
     builds,
     failures,
     faults,
@@ -35,6 +36,7 @@ THEMES = (
     answers,
     questions,
     marks,
+    approvals,
     faults,
     interruptions,
     heroku,

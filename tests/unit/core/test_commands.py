@@ -294,7 +294,7 @@ def test_what_is_none_of_our_business_is_met_with_silence(text: str) -> None:
         ("https://x/deploy staging", []),
         ("see\nhttps://x\n/deploy staging", [3]),
         # no command, but near one
-        ("/deploy staging\n/usr/bin\n/approve x\n/statu", [1, 4]),
+        ("/deploy staging\n/usr/bin\n/scale x\n/statu", [1, 4]),
         ("a" * MAX_PARAGRAPH + "\n/deploy staging", []),
         ("a" * MAX_PARAGRAPH + "\n\n/deploy staging", [3]),
         ("a\n" * MAX_LINES + "/deploy staging", [MAX_LINES + 1]),

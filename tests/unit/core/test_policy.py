@@ -7,10 +7,12 @@ from typing import Any, get_args
 
 import pytest
 
+from bot.core.approvals import Voices
 from bot.core.commands import Command
 from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Opinion, Permission, Reviews
 from bot.core.outcome import Reason, Refusal
-from bot.core.policy import RELEASE_GATES, Facts, allowed, forbidden, judge, teams_of
+from bot.core.overrides import OVERRIDABLE, misused
+from bot.core.policy import RELEASE_GATES, Facts, allowed, bypassed, forbidden, judge, teams_of
 from bot.core.record import Entry, Record
 from bot.core.serving import Artifact, Serving
 
@@ -125,6 +127,19 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         ({"gates": "{up_to_date: true}", **MERGED}, []),
         ({"gates": "{up_to_date: true}", "trigger": "push", "pull_request": None}, []),
         ({"behind": 2}, []),
+        # approvals
+        ({"gates": "{approvals: 1}"}, [Reason.APPROVAL_MISSING]),  # nothing is known of them
+        ({"gates": "{approvals: 1}", "voices": Voices(readable=False, approved=("ada",))}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 1}", "voices": Voices()}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 1}", "voices": Voices(approved=("ada",))}, []),
+        ({"gates": "{approvals: 2}", "voices": Voices(approved=("ada",))}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 2}", "voices": Voices(approved=("ada", "max"))}, []),
+        ({"gates": "{approvals: 1}", "voices": Voices(approved=("ada", "max"), rejected=("lee",))}, [Reason.REJECTED]),
+        ({"gates": "{approvals: 1}", "voices": Voices(discounted=(("dana", "asks"),))}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 1}", "trigger": "push", "pull_request": None, "voices": Voices()}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 1}", "trigger": "dispatch", "pull_request": None, "voices": Voices()}, [Reason.APPROVAL_MISSING]),
+        ({"gates": "{approvals: 1}", "command": ROLLBACK}, []),
+        ({"voices": Voices(rejected=("lee",))}, []),  # not asked for
         # windows; COMMENTED is a Friday
         ({"gates": "{windows: Fri 09:00-11:00}", "now": COMMENTED}, []),
         ({"gates": "{windows: ['Mon 09:00-11:00', 'Fri 10:00-10:01']}", "now": COMMENTED}, []),
@@ -188,6 +203,9 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({"gates": "{windows: Mon 11:00-12:00 Europe/Berlin}", "now": COMMENTED}, "at `Mon 11:00-12:00 Europe/Berlin`, and it is Fri 10:00 UTC", "Mon 2026-01-05 10:00 UTC"),
         ({"freeze": CLAIM}, "`staging` is frozen by lee until 2026-01-02 12:00 UTC: demo.", "`/unfreeze staging`"),
         ({"claim": CLAIM}, "`staging` is locked for #12 by lee until 2026-01-02 12:00 UTC: demo.", "`/unlock staging --force`"),
+        ({"gates": "{approvals: 2}", "voices": Voices(approved=("ada",), discounted=(("dana", "asks for the release"),))}, "`4f9a1c2` has 1 of 2 approvals for `staging` (by ada); dana's does not count: dana asks for the release.", "Somebody else who may (`admin`) says `/approve staging @4f9a1c2`, then `/deploy staging`"),
+        ({"gates": "{approvals: 1}", "voices": Voices(rejected=("lee",))}, "`4f9a1c2` was rejected for `staging` by lee.", "taken back by lee: `/approve staging @4f9a1c2`"),
+        ({"gates": "{approvals: 1}", "voices": Voices(readable=False)}, "cannot be read", "refs/slipway/approvals/staging"),
         ({"checks": checks(ci="pending")}, "still running on `4f9a1c2`: `ci`", "Wait"),
         ({"lock": HELD}, "`staging` is held by lee for #12 since 10:00:05 UTC (run 77, `ccccccc`)", "Wait"),
         ({"lock": replace(HELD, record=replace(RECORD, pull_request=None))}, "held by lee since", "Wait"),
@@ -200,6 +218,86 @@ def test_a_refusal_says_what_and_what_then(
     (refusal,) = judge(make_facts(**over))
     assert says in refusal.sentence
     assert then in refusal.next
+
+
+# -- overriding -----------------------------------------------------------------------------------------------
+def overriding(*gates: str, command: Command = DEPLOY) -> Command:
+    return replace(command, flags={"override": ",".join(gates), "reason": "the shop is down"})
+
+
+STANDS_IN_THE_WAY: dict[str, dict[str, Any]] = {
+    "required_checks": {"checks": checks(ci="failure")},
+    "reviewed": {"gates": "{reviews: 1}", "reviews": reviews()},
+    "up_to_date": {"gates": "{up_to_date: true}", "behind": 2},
+    "approvals": {"gates": "{approvals: 1}", "voices": Voices(rejected=("lee",))},
+    "in_window": {"gates": "{windows: Fri 11:00-12:00}", "now": COMMENTED},
+    "not_frozen": {"freeze": CLAIM},
+    "not_claimed": {"claim": CLAIM},
+    # and what nobody gets past
+    "supported": {"gates": "{preflight: [x]}"},
+    "pull_request_state": {"pull_draft": True},
+    "base": {"pull_base_ref": "release"},
+    "fork": FORKED,
+    "own_branch": {"stray": True},
+    "named_sha": {"gates": "{require_sha: true}"},
+    "sha_binding": {"head_pushed_at": COMMENTED},
+    "newest_push": {"newer": "d" * 40},
+    "not_on_hold": {"hold": CLAIM, "trigger": "push", "pull_request": None},
+    "lock_free": {"lock": HELD},
+}
+
+
+@pytest.mark.parametrize(("name", "over"), STANDS_IN_THE_WAY.items())
+def test_a_gate_that_is_overridden_is_skipped_and_told_of(
+    make_facts: Callable[..., Facts], name: str, over: dict[str, Any]
+) -> None:
+    (refusal,) = judge(make_facts(**over))
+    assert refusal.gate == name
+    facts = make_facts(**over, command=overriding(name))
+    if name in OVERRIDABLE:
+        assert misused(facts.command) is None
+        assert judge(facts) == ()
+        assert [one.reason for one in bypassed(facts)] == [refusal.reason]
+    else:
+        wrong = misused(facts.command)
+        assert wrong is not None
+        assert wrong.sentence == f"`{name}` cannot be overridden."
+    others = [one for one in OVERRIDABLE if one != name]
+    facts = make_facts(**over, command=overriding(*others))
+    assert [one.gate for one in judge(facts)] == [name]
+    assert bypassed(facts) == ()
+
+
+def test_each_gate_either_stands_in_the_way_here_or_belongs_to_promotion() -> None:
+    assert set(STANDS_IN_THE_WAY) | {"promotion", "soaked"} == {gate.__name__ for gate in RELEASE_GATES}
+    assert set(OVERRIDABLE) <= {gate.__name__ for gate in RELEASE_GATES}
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({}, ""),
+        ({"reason": "x"}, ""),
+        ({"override": "required_checks", "reason": "down"}, ""),
+        ({"override": "Required_Checks, in_window", "reason": "down"}, ""),
+        ({"override": "required_checks"}, "wants a reason"),
+        ({"override": "required_checks", "reason": " "}, "wants a reason"),
+        ({"override": ",", "reason": "down"}, "No gate was named."),
+        ({"override": "everything", "reason": "down"}, "`everything` cannot be overridden."),
+        ({"override": "in_window,fork,base", "reason": "down"}, "`fork` and `base` cannot be overridden."),
+        ({"override": "authorization", "reason": "down"}, "`authorization` cannot be overridden."),
+        ({"override": "promotion", "reason": "down"}, "`promotion` cannot be overridden."),
+    ],
+)
+def test_what_may_be_overridden(flags: dict[str, str], says: str) -> None:
+    refusal = misused(replace(DEPLOY, flags=flags))
+    if not says:
+        assert refusal is None
+    else:
+        assert refusal is not None
+        assert refusal.reason is Reason.BAD_ARGUMENTS
+        assert says in refusal.sentence
+        assert "required_checks" in refusal.next
 
 
 # -- promotion ------------------------------------------------------------------------------------------------
@@ -227,6 +325,8 @@ NO_IMAGE = Refusal(reason=Reason.PROMOTION_UNAVAILABLE, sentence="It is gone.", 
         ({"source": (), "promoted": NO_IMAGE}, [Reason.PROMOTION_UNVERIFIED]),
         ({"source": None}, [Reason.PROMOTION_UNAVAILABLE]),
         ({"now": COMMENTED}, [Reason.PROMOTION_SOAKING]),
+        ({"now": COMMENTED, "command": overriding("soaked", command=PROMOTE)}, []),
+        ({"source": (), "command": overriding("soaked", command=PROMOTE)}, [Reason.PROMOTION_UNVERIFIED]),
         ({"command": replace(PROMOTE, verb="rollback"), "source": None}, []),
         # what was verified in the second of the comment, or after it, was not seen by its author
         ({"command": PROMOTE, "commented_at": COMMENTED.replace(second=4)}, [Reason.HEAD_MOVED]),

@@ -12,7 +12,7 @@ import pytest
 from bot.core.config import Promotion
 from bot.core.facts import Deployment, DeploymentStatus
 from bot.core.outcome import Reason, Refusal
-from bot.core.promotion import image_of, judge, sha_to_promote, standing, unseen
+from bot.core.promotion import image_of, judge, sha_to_promote, soaking, standing, unseen
 from bot.core.record import Entry, Record
 from bot.core.serving import Artifact, ServiceState, Serving, TrafficShare
 
@@ -101,7 +101,10 @@ VERIFIED = entry(1, A, "success")
 def test_a_verified_commit(
     later: tuple[Entry, ...], rule: Promotion, minutes: float, reason: Reason | None, said: str
 ) -> None:
-    refusal = judge(rule, (*reversed(later), VERIFIED), A, again=AGAIN, now=at(minutes))
+    history = (*reversed(later), VERIFIED)
+    found = (judge(rule, history, A, again=AGAIN), soaking(rule, history, A, again=AGAIN, now=at(minutes)))
+    assert None in found  # one of them speaks
+    refusal = found[0] or found[1]
     if reason is None:
         assert refusal is None
     else:
@@ -123,7 +126,8 @@ def test_a_verified_commit(
     ],
 )
 def test_a_commit_that_was_never_verified(history: tuple[Entry, ...], said: str) -> None:
-    refusal = judge(HOUR, history, A, again=AGAIN, now=at(90))
+    assert soaking(HOUR, history, A, again=AGAIN, now=at(90)) is None
+    refusal = judge(HOUR, history, A, again=AGAIN)
     assert refusal is not None
     assert refusal.reason is Reason.PROMOTION_UNVERIFIED
     assert refusal.sentence.endswith(said)
@@ -136,7 +140,8 @@ def test_a_success_without_a_time_is_no_evidence() -> None:
 
 
 def test_a_record_that_cannot_be_read_is_a_refusal() -> None:
-    refusal = judge(NO_SOAK, None, A, again=AGAIN, now=at(90))
+    assert soaking(HOUR, None, A, again=AGAIN, now=at(90)) is None
+    refusal = judge(NO_SOAK, None, A, again=AGAIN)
     assert refusal is not None
     assert refusal.reason is Reason.PROMOTION_UNAVAILABLE
 

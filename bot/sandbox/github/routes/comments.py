@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bot.sandbox.github import shapes_threads
 from bot.sandbox.github.context import Context, invalid, not_found
 from bot.sandbox.github.model import CONTENTS, Comment, Reaction
-from bot.sandbox.wire import Response, WireError, answer
+from bot.sandbox.wire import Response, answer
 
 if TYPE_CHECKING:
     from bot.sandbox.github.server import GitHub
@@ -47,15 +47,7 @@ def _comment(ctx: Context) -> Comment:
 
 def list_comments(ctx: Context) -> Response:
     """List a thread's comments, oldest first; ``since`` is of their last change."""
-    found = ctx.repo.thread(ctx.issue().number)
-    if since := ctx.request.arg("since"):
-        from datetime import datetime  # noqa: PLC0415  # a rare argument
-
-        try:
-            start = datetime.fromisoformat(since).timestamp()
-        except ValueError:
-            raise WireError(422, "Validation Failed", errors=["since is not a valid date-time"]) from None
-        found = [comment for comment in found if comment.updated_at >= start]
+    found = [comment for comment in ctx.repo.thread(ctx.issue().number) if comment.updated_at >= ctx.since()]
     return ctx.page(found, lambda comment: shapes_threads.comment(ctx.repo, comment))
 
 

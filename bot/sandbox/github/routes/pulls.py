@@ -119,8 +119,16 @@ def requested_reviewers(ctx: Context) -> Response:
 
 
 def list_issues(ctx: Context) -> Response:
-    """List issues; pull requests are among them, as on GitHub."""
-    found = _in_state(ctx, list(ctx.repo.state.issues.values()))
+    """List issues, newest first unless told; pull requests are among them. ``since`` is of their last change.
+
+    As docs.github.com, "List repository issues", has ``sort``, ``direction`` and ``since``.
+    """
+    found = [one for one in _in_state(ctx, list(ctx.repo.state.issues.values())) if one.updated_at >= ctx.since()]
+    by_change = ctx.request.arg("sort") == "updated"
+    found.sort(
+        key=lambda one: (one.updated_at if by_change else one.created_at, one.number),
+        reverse=ctx.request.arg("direction") != "asc",
+    )
     return ctx.page(found, lambda issue: shapes_threads.issue(ctx.repo, issue))
 
 
