@@ -26,7 +26,10 @@ VERBS = frozenset(
     | {"approve", "reject"}
     | {"status", "history", "diff", "changelog", "verify", "logs", "doctor", "whoami", "help"}
 )
-RESERVED = frozenset({"scale", "run", "maintenance", "backup", "release", "config"})
+RESERVED = frozenset(
+    {"scale", "run", "maintenance", "backup", "release", "config"}
+    | {"retest", "recheck", "rerun", "rebase", "refresh", "review", "test", "check", "merge", "hold", "close"}
+)
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it
 MAX_WORDS = 200  # a comment with more different slash words than this holds no typo of ours, only junk

@@ -396,7 +396,10 @@ REGISTRY: Mapping[str, Verb] = {
 }
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
-RESERVED = frozenset({"scale", "run", "maintenance", "backup", "release", "config"})
+RESERVED = frozenset(
+    {"scale", "run", "maintenance", "backup", "release", "config"}
+    | {"retest", "recheck", "rerun", "rebase", "refresh", "review", "test", "check", "merge", "hold", "close"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
