@@ -36,7 +36,7 @@ class Verb:
     ``exclusive``: not beside another command that changes the same environment. ``job`` is where it is carried out when
     the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn.
     ``takes`` says which words may follow: ``environment``, ``services``, ``sha``, ``verb``. ``actions``: one of these
-    has to come first.
+    has to come first. ``names_environment``: the default environment will not do, somebody has to write which one.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Verb:
     starter: bool = False  # whether who started what it is about may use it, too
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
+    names_environment: bool = False
     actions: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
     examples: tuple[str, ...] = ()
@@ -172,6 +173,7 @@ REGISTRY: Mapping[str, Verb] = {
             exclusive=False,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
+            names_environment=True,
             examples=("/approve production", "/approve production @4f9a1c2"),
             notes=(
                 "It holds for the very commit in that environment, an hour unless `gates.approval_time` differs.",
@@ -190,6 +192,7 @@ REGISTRY: Mapping[str, Verb] = {
             exclusive=False,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
+            names_environment=True,
             examples=("/reject production", "/reject production @4f9a1c2"),
             notes=(
                 "It stands until whoever said it says `/approve`, thirty days at most. Another commit is not meant.",

@@ -115,7 +115,11 @@ def test_the_two_jobs() -> None:
 
 def test_the_dispatch_form_offers_every_command_that_wants_no_pull_request() -> None:
     inputs = load(EXAMPLES["two-jobs"])["on"]["workflow_dispatch"]["inputs"]
-    assert set(inputs["command"]["options"]) == set(REGISTRY) - {"preview", "approve", "reject"}  # a comment proves those
+    assert set(inputs["command"]["options"]) == set(REGISTRY) - {
+        "preview",
+        "approve",
+        "reject",
+    }  # a comment proves those
     [step] = load(EXAMPLES["two-jobs"])["jobs"]["command"]["steps"]
     for name in inputs:
         assert step["with"][name] == f"${{{{ inputs.{name} }}}}"
