@@ -26,7 +26,11 @@ VERBS = frozenset(
     | {"approve", "reject"}
     | {"status", "history", "diff", "changelog", "whoami", "help"}
 )
-RESERVED = frozenset({"verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"})
+RESERVED = frozenset(
+    {"verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
+    | {"release", "config"}
+    | {"retest", "project", "improve"}  # Prow's and PR-Agent's, each two letters off one of ours
+)
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it
 MAX_WORDS = 200  # a comment with more different slash words than this holds no typo of ours, only junk

@@ -350,7 +350,11 @@ REGISTRY: Mapping[str, Verb] = {
 }
 
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
-RESERVED = frozenset({"verify", "logs", "doctor", "scale", "run", "maintenance", "backup"} | {"release", "config"})
+RESERVED = frozenset(
+    {"verify", "logs", "doctor", "scale", "run", "maintenance", "backup"}
+    | {"release", "config"}
+    | {"retest", "project", "improve"}  # Prow's and PR-Agent's, each two letters off one of ours
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ NOT_COMMANDS = {
     "list item": "- /deploy staging",
     "inline code": "`/deploy staging`",
     "another bot's command": "/retest",
-    "reserved word": "/lock staging",
+    "reserved word": "/scale staging",
     "too far from any": "/banana",
     "short word, two edits": "/hexy",
     "near, but a path": "/depoly/x",
