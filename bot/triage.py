@@ -28,7 +28,9 @@ VERBS = frozenset(
 )
 RESERVED = frozenset(
     {"scale", "run", "maintenance", "backup", "release", "config"}
+    # Prow's, PR-Agent's and others', each a letter or two off one of ours.
     | {"retest", "recheck", "rerun", "rebase", "refresh", "review", "test", "check", "merge", "hold", "close"}
+    | {"project", "improve"}
 )
 
 MAX_BODY = 65_536  # GitHub's limit on a comment; what is longer did not come from it

@@ -139,13 +139,18 @@ def expand(requests: tuple[Request, ...], config: Config, settings: Settings) ->
             expanded += [request.for_environment(name) for name in names]
         elif request.command.verb == "preview":
             expanded += _preview(request, config)
-        elif REGISTRY[request.command.verb].needs_environment and not request.command.environment:
+        elif _wants_default(request):
             expanded.append(request.for_environment(config.default_environment or ""))
         else:
             expanded.append(request)
     if settings.phase == "release" and settings.environment:  # each environment has a job of its own
         expanded = [item for item in expanded if item.command.environment == settings.environment]
     return tuple(expanded)
+
+
+def _wants_default(request: Request) -> bool:
+    verb = REGISTRY[request.command.verb]
+    return verb.needs_environment and not verb.names_environment and not request.command.environment
 
 
 def _preview(request: Request, config: Config) -> list[Request]:

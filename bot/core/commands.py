@@ -36,8 +36,8 @@ class Verb:
     ``exclusive``: not beside another command that changes the same environment. ``job`` is where it is carried out when
     the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn,
     ``ask`` has them, waits for nobody and changes nothing. ``takes`` says which words may follow: ``environment``,
-    ``service``, ``sha``, ``verb``. ``actions``: one of these
-    has to come first.
+    ``service``, ``sha``, ``verb``. ``actions``: one of these has to come first. ``names_environment``: the default
+    environment will not do, somebody has to write which one.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Verb:
     starter: bool = False  # whether who started what it is about may use it, too
     takes: frozenset[str] = frozenset()
     needs_environment: bool = False
+    names_environment: bool = False
     actions: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
     examples: tuple[str, ...] = ()
@@ -173,6 +174,7 @@ REGISTRY: Mapping[str, Verb] = {
             exclusive=False,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
+            names_environment=True,
             examples=("/approve production", "/approve production @4f9a1c2"),
             notes=(
                 "It holds for the very commit in that environment, an hour unless `gates.approval_time` differs.",
@@ -191,6 +193,7 @@ REGISTRY: Mapping[str, Verb] = {
             exclusive=False,
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
+            names_environment=True,
             examples=("/reject production", "/reject production @4f9a1c2"),
             notes=(
                 "It stands until whoever said it says `/approve`, thirty days at most. Another commit is not meant.",
@@ -398,7 +401,9 @@ REGISTRY: Mapping[str, Verb] = {
 # Words that other bots and later versions use: never answered with a hint, so that two bots do not talk to each other.
 RESERVED = frozenset(
     {"scale", "run", "maintenance", "backup", "release", "config"}
+    # Prow's, PR-Agent's and others', each a letter or two off one of ours.
     | {"retest", "recheck", "rerun", "rebase", "refresh", "review", "test", "check", "merge", "hold", "close"}
+    | {"project", "improve"}
 )
 
 

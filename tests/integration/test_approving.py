@@ -221,6 +221,13 @@ def test_which_commit_is_meant(shop: Any, body: str, over: Any, reason: Reason) 
     assert approve(shop, body=body, **over).reason is reason
 
 
+def test_the_default_environment_is_not_meant(shop: Any) -> None:
+    text = shop.github.files[".github/slipway.yml", "main"]
+    shop.github.files[".github/slipway.yml", "main"] = f"{text}default_environment: staging\n"
+    assert approve(shop, body="/approve").reason is Reason.UNKNOWN_ENVIRONMENT
+    assert approve(shop, body="/reject @0000007").reason is Reason.UNKNOWN_ENVIRONMENT
+
+
 def test_what_is_promoted_is_approved_from_anywhere(shop: Any) -> None:
     text = shop.github.files[".github/slipway.yml", "main"]
     shop.github.files[".github/slipway.yml", "main"] = text.replace(
@@ -388,14 +395,31 @@ def test_one_who_is_never_heard_is_told(shop: Any) -> None:
         approve(shop)
 
 
-def test_what_is_over_is_taken_away_by_the_next_release(shop: Any) -> None:
-    approve(shop, "eva", "/approve production")
-    shop.clock.sleep(1800)
-    approve(shop, "ada")
-    shop.clock.sleep(1790)
-    assert release(shop).reason is Reason.RELEASED
-    assert {one.actor for one in shop.github.approvals["production"].entries} <= {"ada", "eva"}
+def test_what_is_over_is_taken_away_by_the_next_word(shop: Any) -> None:
+    approve(shop, "eva")
     shop.clock.sleep(3600)
     shop.pull(8)
-    approve(shop, number=8)
-    assert {one.sha for one in shop.github.approvals["production"].entries} == {sha_of(8)}
+    approve(shop, "ada", number=8)
+    assert [(one.actor, one.sha) for one in shop.github.approvals["production"].entries] == [("ada", sha_of(8))]
+
+
+def test_and_by_the_next_release(shop: Any) -> None:
+    approve(shop, "ada")
+    there = shop.github.approvals["production"]
+    old = replace(there.entries[0], actor="eva", since=there.entries[0].since - timedelta(hours=2))
+    shop.github.approvals["production"] = replace(there, entries=(old, *there.entries))
+    assert release(shop).reason is Reason.RELEASED
+    assert [one.actor for one in shop.github.approvals["production"].entries] == ["ada"]
+
+
+def test_the_last_that_is_over_takes_the_ref_along_and_a_failure_of_that_fails_nothing(shop: Any) -> None:
+    approve(shop, "ada")
+    shop.clock.sleep(3600)
+    past = '/deploy production --override=approvals --reason="at night"'
+    shop.log.fail("put_approvals")
+    assert release(shop, "ada", past).reason is Reason.RELEASED
+    assert "production" in shop.github.approvals
+    shop.log.heal()
+    shop.pull(8)
+    assert release(shop, "ada", past, number=8).reason is Reason.RELEASED
+    assert not shop.github.approvals

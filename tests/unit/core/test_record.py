@@ -78,6 +78,13 @@ def test_a_record_survives_githubs_json() -> None:
     assert read_record(deployment(1, payload=payload)) == RECORD
 
 
+def test_what_was_overridden_survives_too_and_is_not_said_of_the_others() -> None:
+    assert "overridden" not in RECORD.to_payload()
+    past = replace(RECORD, overridden=("required_checks", "soaked"))
+    assert past.to_payload()["overridden"] == ["required_checks", "soaked"]
+    assert read_record(deployment(1, record=past)) == past
+
+
 def test_the_least_that_a_record_holds() -> None:
     least = {"slipway": 1, "id": "x", "verb": "rollback", "sha": "s", "actor": "a", "run_id": 1, "run_attempt": 1}
     found = read_record(deployment(1, payload=least))

@@ -404,6 +404,8 @@ def test_gates_of_an_environment_replace_the_general_ones(make_environment: Make
         ("", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("admin",)}),
         ("permissions: {preview: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "preview": ("write",)}),
         ("permissions: {deploy: admin}", "permissions: {deploy: '@dana'}", {"deploy": ("@dana",), "rollback": ("@dana",)}),
+        ("", "permissions: {deploy: '@dana'}", {"approve": ("admin",), "reject": ("admin",), "override": ("admin",)}),
+        ("permissions: {approve: maintain}", "permissions: {override: '@dana'}", {"approve": ("maintain",), "reject": ("maintain",), "override": ("@dana",)}),
         ("permissions: {rollback: write}", "permissions: {deploy: admin}", {"deploy": ("admin",), "rollback": ("write",)}),
         ("permissions: {deploy: [maintain, '@a/b'], status: write}", "", {"deploy": ("maintain", "@a/b"), "status": ("write",), "help": ("read",)}),
     ],
