@@ -221,7 +221,7 @@ SCENARIOS = (
             *deployments("failure"),
             *serves("main"),
             *true("operations named", lambda play: len(_operations(play)) >= 1),
-            *says("did not end within 3 s", "/deploy staging", never=("🟢",)),
+            *says("did not end within 3 s", "/retry staging", never=("🟢",)),
         ),
         instant=True,
     ),

@@ -104,7 +104,11 @@ SCENARIOS = (
             *ended("refused", "plan_changed"),
             *nothing_changed(),
             *serves("main"),
-            *says("The plan is no longer", "`/deploy staging --dry-run`", comments=2),
+            *says(
+                "The plan is no longer",
+                lambda play: f"`/deploy staging @{play.sha('feature')} --dry-run`",
+                comments=2,
+            ),
         ),
         instant=True,
     ),
