@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ from bot.core.resolve import resolve, roles
 from bot.core.serving import Serving
 from bot.core.target import Target
 from bot.errors import ConfigError, SlipwayError
-from bot.report.answers import help_comment, status_comment, whoami_comment
+from bot.report.answers import Rights, help_comment, status_comment, whoami_comment
 from bot.report.words import clock, day_time
 
 
@@ -54,13 +54,28 @@ def whoami(context: Context, config: Config, request: Request) -> Outcome:
     permission = context.permission(request.actor).result()
     rules = {name: roles(config, name) for name in config.environments}
     teams = {team for each in rules.values() for wanted in each.values() for team in teams_of(wanted)}
-    member = frozenset(f"@{org}/{team}" for org, team in teams if context.github.team_member(org, team, request.actor))
+    member, unknown = _member_of(context, request.actor, teams)
     may = {
         verb.name: {name: allowed(request.actor, permission, rules[name][verb.name], member) for name in rules}
         for verb in REGISTRY.values()
     }
-    context.say(request, whoami_comment(request.actor, permission, sorted(member), may, marker=context.marker(request)))
+    known = Rights(login=request.actor, role=permission, teams=tuple(sorted(member)), unknown=unknown, may=may)
+    context.say(request, whoami_comment(known, marker=context.marker(request)))
     return answered(context, request, Reason.RIGHTS_SHOWN)
+
+
+def _member_of(
+    context: Context, login: str, teams: Collection[tuple[str, str]]
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the teams that somebody is in, and those that could not be asked about: a job's own token reads none."""
+    member, unknown = [], []
+    for organization, team in sorted(teams):
+        name = f"@{organization}/{team}"
+        try:
+            member += [name] if context.github.team_member(organization, team, login) else []
+        except SlipwayError:
+            unknown.append(name)
+    return frozenset(member), tuple(unknown)
 
 
 def answer_status(context: Context, config: Config, request: Request) -> Outcome:

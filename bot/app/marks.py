@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -103,11 +103,12 @@ def _put(
     if refusals:
         return context.refuse(request, refusals)
     stored, sha = context.held(*names).result(), _sha(context, request)
-    changes = []
+    changes: list[Change] = []
     for name in names:
         record = _record(context, request, name, sha, what.seconds)
         mark = _replace(context, what.kind, getattr(stored[name], what.kind), record)
         if mark is None:  # somebody else was faster
+            _take_back(context, what.kind, changes, stored)
             other = getattr(context.github.held((name,))[name], what.kind)
             return context.refuse(request, (what.refuse(name, other or Lock(environment=name, oid="", record=None)),))
         changes.append(Change(environment=name, kind=what.kind, put=mark))
@@ -121,6 +122,16 @@ def _replace(context: Context, kind: MarkKind, there: Lock | None, record: LockR
     return context.github.put_mark(kind, record)
 
 
+def _take_back(context: Context, kind: MarkKind, changes: Sequence[Change], stored: Mapping[str, Held]) -> None:
+    """Put the marks back as they were found: on all environments or on none."""
+    for change in changes:
+        if change.put is not None:
+            context.github.lift_mark(kind, change.put)
+        before: Lock | None = getattr(stored[change.environment], kind)
+        if before is not None and before.record is not None:
+            context.github.put_mark(kind, before.record)
+
+
 def _lift(
     context: Context, request: Request, names: tuple[str, ...], kinds: tuple[MarkKind, ...], reason: Reason
 ) -> Outcome:
@@ -130,8 +141,10 @@ def _lift(
         there = [(kind, getattr(stored[name], kind)) for kind in kinds]
         gone = [(kind, mark) for kind, mark in there if mark is not None]
         for kind, mark in gone:
-            context.github.lift_mark(kind, mark)
-            changes.append(Change(environment=name, kind=kind, lifted=mark))
+            stays = None
+            if not context.github.lift_mark(kind, mark):  # another by now, or gone already
+                stays = getattr(context.github.held((name,))[name], kind)
+            changes.append(Change(environment=name, kind=kind, lifted=mark, stays=stays))
         if not gone:
             changes.append(Change(environment=name, kind=kinds[0]))
     return _told(context, request, tuple(changes), reason)

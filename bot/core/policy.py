@@ -283,10 +283,11 @@ def reviewed(facts: Facts) -> Refusal | None:
     if len(valid) >= wanted:
         return None
     old = ", ".join(f"{one.author}'s is of `{short(one.sha)}`" for one in approved if one not in valid)
+    older = f" ({old})" if old else ""
     return Refusal(
         reason=Reason.REVIEWS_MISSING,
-        sentence=f"`{short(found.head_sha)}` has {len(valid)} of {wanted} approvals{f' ({old})' if old else ''}.",
-        next=f"Have it approved by somebody other than {found.author}, then {again}",
+        sentence=f"`{short(found.head_sha)}` has {len(valid)} of {wanted} approving reviews{older}.",
+        next=f"Have it approved in a review by somebody other than {found.author}, then {again}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bot.core.commands import EVERY
 from bot.core.config import BuildConfig, CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.name_references import name_problems
 from bot.core.placeholders import BUILT_IN, names_in
@@ -29,6 +30,8 @@ def references(config: Config) -> list[tuple[Path, str]]:
                          for key in unknown]  # fmt: skip
     problems += _placeholders(config)
     problems += name_problems(config)
+    if EVERY in config.environments:
+        problems.append((("environments", EVERY), f"`{EVERY}` is what commands call every environment: rename it"))
     default = config.default_environment
     if default is not None and default not in config.environments:
         problems.append((("default_environment",), no_such("environment", default, config.environments)))

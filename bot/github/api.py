@@ -390,7 +390,7 @@ class Api:
     # Locks
 
     def held(self, environments: Sequence[str]) -> Mapping[str, Held]:
-        """See the port. 1 call (GraphQL) for every 25."""
+        """See the port. 1 call (GraphQL) for every 50."""
         return self._locks.read_all(environments)
 
     def lock(self, environment: str) -> Lock | None:

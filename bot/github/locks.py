@@ -25,7 +25,7 @@ KINDS: tuple[MarkKind, ...] = get_args(MarkKind)
 NEEDS = "contents: write"
 RECORD_VERSION = 1
 GONE = "0" * 40  # in the place of what a ref points at: there is no such ref
-_AT_ONCE = 25  # environments in one query
+_AT_ONCE = 50  # environments in one query
 
 
 def ref_name(environment: str, kind: MarkKind = "lock") -> str:
@@ -82,7 +82,7 @@ class Locks:
         return _lock(environment, self._refs(wanted, what).get("mark"), what)
 
     def read_all(self, environments: Sequence[str]) -> dict[str, Held]:
-        """Return all marks of each environment (1 call for every 25)."""
+        """Return all marks of each environment (1 call for every 50)."""
         parts = [environments[start : start + _AT_ONCE] for start in range(0, len(environments), _AT_ONCE)]
         found: dict[str, Held] = {}
         for part in together(self._some, parts):

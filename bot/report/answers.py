@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bot.core.facts import Lock
 from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
@@ -113,21 +114,39 @@ def _health(one: EnvironmentStatus) -> str:
     return " · ".join(words)
 
 
-def whoami_comment(
-    login: str, permission: str, teams: Sequence[str], may: Mapping[str, Mapping[str, bool]], *, marker: str
-) -> str:
-    """Return somebody's role, and what he may do in each environment, by command and environment."""
-    environments = list(next(iter(may.values()), {}))
+@dataclass(frozen=True, kw_only=True)
+class Rights:
+    """Somebody's role, teams and those that could not be asked about, and what he may do by command and environment."""
+
+    login: str
+    role: str
+    teams: tuple[str, ...]
+    unknown: tuple[str, ...]
+    may: Mapping[str, Mapping[str, bool]]
+
+
+def whoami_comment(rights: Rights, *, marker: str) -> str:
+    """Return somebody's role, and what he may do in each environment."""
+    environments = list(next(iter(rights.may.values()), {}))
     table = [row("Command", *[code(name) for name in environments]), "|---" + "|:-:" * len(environments) + "|"]
-    table += [row(code(verb), *["✅" if where[name] else "—" for name in environments]) for verb, where in may.items()]
-    known = f", of {listing([cell(team.removeprefix('@')) for team in teams])}" if teams else ""
+    table += [
+        row(code(verb), *["✅" if where[name] else "—" for name in environments]) for verb, where in rights.may.items()
+    ]
+    known = f", of {_teams(rights.teams)}" if rights.teams else ""
     return paragraphs(
         [
-            f"{marker}\n### {cell(login, 60)} has the role {code(permission)} here{known}",
+            f"{marker}\n### {cell(rights.login, 60)} has the role {code(rights.role)} here{known}",
             "\n".join(table),
-            "Teams count only where the configuration names them. What is started by oneself one may cancel.",
+            f"Whether you are in {_teams(rights.unknown)} could not be asked, so it does not count."
+            if rights.unknown
+            else "",
+            "Teams count only where the configuration names them. A release that you started you may cancel.",
         ]
     )
+
+
+def _teams(names: Sequence[str]) -> str:
+    return listing([cell(name.removeprefix("@")) for name in names])
 
 
 def help_comment(entries: Sequence[HelpEntry], *, marker: str, verb: str | None = None) -> str:

@@ -138,15 +138,18 @@ def _verified(report: ReleaseReport) -> str:
     return f"verified {sum(check.passed for check in checks)}/{len(checks)}"
 
 
-def difference(previous_sha: str, sha: str, comparison: Comparison | None) -> str:
-    """Return how a commit compares with what serves, in a plan: ``5 commits ahead of a81d0be``."""
+def difference(previous_sha: str, sha: str, comparison: Comparison | None, *, known: str = "which serves now") -> str:
+    """Return how a commit compares with what serves, in a plan: ``5 commits ahead of a81d0be``.
+
+    ``known`` is what is known of ``previous_sha``: that it serves is asked of the target, not of the record.
+    """
     if not previous_sha:
         return "Nothing that was released from here serves."
     if previous_sha == sha:
         return "The same commit as serves now."
     if comparison is None:
         return f"{code(short(previous_sha))} serves now."
-    return f"{_sides(comparison, comparison.url)} {code(short(previous_sha))}, which serves now."
+    return f"{_sides(comparison, comparison.url)} {code(short(previous_sha))}, {known}."
 
 
 def _sides(comparison: Comparison, url: str) -> str:

@@ -132,12 +132,13 @@ def difference_comment(found: Difference, *, marker: str, shipped: bool) -> str:
         return paragraphs([heading, nothing])
     if found.before == found.sha:
         return paragraphs([heading, f"Nothing: {code(short(found.sha))} is what was released last."])
+    known = "which was released before it" if shipped else "which was released last"
     return paragraphs(
         [
-            "\n".join([heading, difference(found.before, found.sha, found.comparison)]),
+            "\n".join([heading, difference(found.before, found.sha, found.comparison, known=known)]),
             _behind(found),
             _migrations(found.migrations),
-            commit_list(found.comparison),
+            commit_list(found.comparison, where=" in this release" if shipped else ""),
         ]
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.facts import Lock, LockRecord, MarkKind
@@ -11,15 +11,26 @@ from bot.report.comment import paragraphs
 from bot.report.markdown import cell, code, prose
 from bot.report.words import day_time
 
+_NOUNS: Mapping[MarkKind, str] = {"hold": "hold", "claim": "lock", "freeze": "freeze"}
+_AFTERWARDS: Mapping[MarkKind, tuple[str, str]] = {
+    "hold": ("🔓", "pushes release it again"),
+    "claim": ("🔓", "others may release to it again"),
+    "freeze": ("🌤️", "it may be released to again"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What happened to an environment's mark of a kind: it was ``put``, or ``lifted``, or there was none."""
+    """What happened to an environment's mark of a kind: it was ``put``, or ``lifted``, or there was none.
+
+    ``stays``: somebody has put another there meanwhile.
+    """
 
     environment: str
     kind: MarkKind
     put: Lock | None = None
     lifted: Lock | None = None
+    stays: Lock | None = None
 
 
 def marks_comment(changes: Sequence[Change], *, marker: str) -> str:
@@ -48,15 +59,13 @@ def _lifted(change: Change) -> str:
     if change.lifted is None:
         was = {"freeze": "not frozen"}.get(change.kind, "neither locked nor on hold")
         return f"{where} was {was}. Nothing was changed."
+    if change.stays is not None:
+        who = f" by {cell(change.stays.record.actor)}" if change.stays.record else ""
+        return f"⚠️ There is a newer {_NOUNS[change.kind]} on {where}{who}: it stays. Look at {code('/status')}."
     record = change.lifted.record
     by = f" that {cell(record.actor)} left at {day_time(record.since.timestamp())} UTC" if record else ""
-    then = {
-        "hold": "is lifted: pushes release it again",
-        "claim": "is lifted: it may be released to by anybody who may",
-        "freeze": "is lifted: it may be released to again",
-    }[change.kind]
-    icon, noun = {"hold": ("🔓", "hold"), "claim": ("🔓", "lock"), "freeze": ("🌤️", "freeze")}[change.kind]
-    return f"{icon} The {noun} on {where}{by}{_why(record)} {then}."
+    icon, then = _AFTERWARDS[change.kind]
+    return f"{icon} The {_NOUNS[change.kind]} on {where}{by}{_why(record)} is lifted: {then}."
 
 
 def _why(record: LockRecord | None) -> str:

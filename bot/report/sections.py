@@ -142,8 +142,8 @@ def commits(report: ReleaseReport) -> str:
     return commit_list(report.comparison)
 
 
-def commit_list(comparison: Comparison | None) -> str:
-    """Return the folded list of a comparison's commits, newest first."""
+def commit_list(comparison: Comparison | None, *, where: str = " in this release") -> str:
+    """Return the folded list of a comparison's commits, newest first. ``where`` ends its title."""
     if comparison is None or not comparison.commits:
         return ""
     newest = list(reversed(comparison.commits))[:_COMMITS]
@@ -151,7 +151,7 @@ def commit_list(comparison: Comparison | None) -> str:
     more = max(comparison.ahead_by, len(comparison.commits)) - len(newest)
     if more > 0:
         lines.append(f"- and {count(more, 'earlier commit')}")
-    return details(f"{count(comparison.ahead_by, 'commit')} in this release", "\n".join(lines))
+    return details(f"{count(comparison.ahead_by, 'commit')}{where}", "\n".join(lines))
 
 
 def gantt(report: ReleaseReport) -> str:

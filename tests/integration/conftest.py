@@ -426,7 +426,10 @@ class FakeGitHub:
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         self._log(f"lift_{kind}", mark.environment)
         with self._mutex:
-            return self.marks[kind].pop(mark.environment, None) == mark
+            ours = self.marks[kind].get(mark.environment) == mark
+            if ours:
+                del self.marks[kind][mark.environment]
+            return ours
 
     def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
         self._log("put_approvals", environment, actor)

@@ -145,3 +145,19 @@ def test_teams_count(world: Any) -> None:
 def test_a_stranger_gets_no_answer(world: Any) -> None:
     assert world.say("/whoami", author="otto").reason is Reason.FORBIDDEN
     assert world.github.bodies == {}
+
+
+def test_teams_that_cannot_be_asked_about_do_not_count_and_are_named(world: Any) -> None:
+    world.log.fail("team_member")
+    shown = answered(world, "/whoami", Reason.RIGHTS_SHOWN)
+    assert "Whether you are in acme/oncall could not be asked" in shown
+    assert cells(shown)["rollback"] == ["—", "—"]
+
+
+def test_what_was_released_last_is_not_said_to_serve(shop: Any) -> None:
+    """The record does not know: nobody has asked the clouds."""
+    shop.github.comparison = COMPARED
+    shown = answered(shop, "/diff staging", Reason.DIFF_SHOWN)
+    assert "`0000004`, which was released last." in shown
+    assert "serves" not in shown
+    assert "in this release" not in shown

@@ -297,3 +297,47 @@ def test_who_starts_a_run_again_needs_the_right_too(running: Any, body: str) -> 
     assert not cancelled(running)
     assert "staging" in running.github.marks["claim"]
     assert running.say(body, author="max", run=again, actor="max").decision is Decision.DONE
+
+
+# -- while others do the same -----------------------------------------------------------------------------------------
+def theirs(name: str, actor: str = "ada") -> Lock:
+    record = LockRecord(
+        environment=name, run_id=1, run_attempt=1, actor=actor, pull_request=8, sha="8" * 40,
+        since=datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
+    )  # fmt: skip
+    return Lock(environment=name, oid="e" * 40, record=record)
+
+
+def test_where_one_environment_is_lost_to_another_none_is_locked(shop: Any) -> None:
+    """The refusal says that nothing was changed, so nothing may be: what was renewed is as before, too."""
+    shop.say("/lock staging --reason=before --for=1h", author="max")
+    before = shop.github.marks["claim"]["staging"].record
+    puts: list[str] = []
+
+    def race() -> None:
+        puts.append("put")
+        if len(puts) == 2:  # staging is locked already; production is somebody else's by now
+            shop.github.marks["claim"]["production"] = theirs("production")
+
+    shop.log.hooks["put_claim"] = race
+    outcome = shop.say("/lock all --reason=audit", author="max")
+    assert (outcome.decision, outcome.reason) == (Decision.REFUSED, Reason.CLAIMED)
+    assert "Nothing was changed" in shop.shown
+    assert shop.github.marks["claim"]["staging"].record == before
+    assert shop.github.marks["claim"]["production"].record.actor == "ada"
+
+
+def test_a_lock_that_is_another_by_now_stays_and_that_is_said(shop: Any) -> None:
+    shop.say(LOCK)
+    shop.log.hooks["lift_claim"] = lambda: shop.github.marks["claim"].update(staging=theirs("staging"))
+    shop.say("/unlock staging")
+    assert "There is a newer lock on **staging** by ada: it stays." in shop.shown
+    assert "is lifted" not in shop.shown
+    assert shop.github.marks["claim"]["staging"].record.actor == "ada"
+
+
+def test_no_environment_may_be_called_as_all_of_them_are(shop: Any) -> None:
+    key = ".github/slipway.yml", "main"
+    shop.github.files[key] += "  all: {target: gcp}\n"
+    assert shop.say("/lock all --reason=x", author="max").reason is Reason.CONFIG_INVALID
+    assert "environments.all: `all` is what commands call every environment" in shop.shown

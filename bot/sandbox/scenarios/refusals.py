@@ -175,7 +175,7 @@ SCENARIOS = (
     ),
     _refused(
         "unreviewed", "production-like: nobody but the author has approved it", _gates("reviews: 1"), "reviews_missing",
-        "0 of 1 approvals",
+        "0 of 1 approving reviews",
     ),
     _refused(
         "approved-before", "the approval is of an older commit: it is none of what would be released",

@@ -195,7 +195,7 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({**MERGED, "command": NAMED}, "`4f9a1c2` is not the merge commit of this pull request, which is `bbbbbbb`", "@bbbbbbb`"),
         ({"required": ("a", "b"), "checks": checks(a="failure", b="failure")}, "on `4f9a1c2`: `a` and `b`", "`/deploy staging`"),
         ({"checks": ()}, "have not reported on `4f9a1c2`: `ci`", "gates.required_checks"),
-        ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED", on="d" * 40)}, "`4f9a1c2` has 0 of 2 approvals (lee's is of `ddddddd`).", "other than dana"),
+        ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED", on="d" * 40)}, "`4f9a1c2` has 0 of 2 approving reviews (lee's is of `ddddddd`).", "other than dana"),
         ({"gates": "{reviews: 1}", "reviews": reviews(lee="CHANGES_REQUESTED")}, "Changes were asked for by `lee`", "`/deploy staging`"),
         ({"gates": "{reviews: 1}"}, "no pull request brought it", "from a pull request"),
         ({"gates": "{up_to_date: true}", "behind": 2}, "`4f9a1c2` lacks 2 commits of `main`", "Merge `main`"),

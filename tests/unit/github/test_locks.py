@@ -74,7 +74,7 @@ def test_a_free_environment(wire: Any, api: Api) -> None:
 
 
 def test_what_is_on_many_environments(wire: Any, api: Api) -> None:
-    names = [f"e{number}" for number in range(30)]
+    names = [f"e{number}" for number in range(60)]
     theirs = {"target": {"oid": OID, "message": locks.dump(replace(RECORD, environment="e7"))}}
 
     def answer(request: Any) -> Any:
@@ -90,7 +90,7 @@ def test_what_is_on_many_environments(wire: Any, api: Api) -> None:
     assert found["e8"] == Held(hold=Lock(environment="e8", oid=OTHER, record=None))
     assert {found[name] for name in names[9:]} == {Held()}
     bodies = [wire.body(number) for number in range(2)]
-    assert sorted(len(body["variables"]) for body in bodies) == [2 + 5 * 6, 2 + 25 * 6]
+    assert sorted(len(body["variables"]) for body in bodies) == [2 + 10 * 6, 2 + 50 * 6]
     for body in bodies:
         assert "$lock4: String!" in body["query"]
         assert "cancel4: ref(qualifiedName: $cancel4)" in body["query"]

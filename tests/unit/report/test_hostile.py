@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from bot.core.facts import Commit, Comparison, Deployment, DeploymentStatus, Lock, LockRecord
 from bot.core.record import Entry, Record
 from bot.core.serving import Serving
-from bot.report.answers import whoami_comment
+from bot.report.answers import Rights, whoami_comment
 from bot.report.cancelling import cancel_comment
 from bot.report.comment import marker
 from bot.report.history import Difference, Past, difference_comment, history_comment
@@ -186,7 +186,8 @@ def test_cancelling(text: str, forced: bool) -> None:
 @given(text=HOSTILE)
 def test_whoami(text: str) -> None:
     may = {text: {text: True, "production": False}}
-    body = whoami_comment(text, text, [text, "acme/oncall"], may, marker=marker("1"))
+    rights = Rights(login=text, role=text, teams=(text, "acme/oncall"), unknown=(text,), may=may)
+    body = whoami_comment(rights, marker=marker("1"))
     assert_harmless(body, headings=1, rows=2)
 
 
@@ -196,7 +197,7 @@ def test_the_marker_is_the_first_line(make: Callable[..., str]) -> None:
     made: dict[Any, tuple[Any, ...]] = {
         history_comment: (Past(environment="s", entries=[], shown=3, now=1.0, repository_url=OURS),),
         marks_comment: ([Change(environment="s", kind="freeze")] * 2,),
-        whoami_comment: ("dana", "write", [], {}),
+        whoami_comment: (Rights(login="dana", role="write", teams=(), unknown=(), may={}),),
         cancel_comment: ("s", make_lock("x", pull=1).record),
         difference_comment: (
             Difference(environment="s", before="", sha=SHA, comparison=None, migrations=(), repository_url=OURS),
