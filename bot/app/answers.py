@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bot.app.asking import environment_of
 from bot.app.context import Context, Request
 from bot.app.marks import in_force
 from bot.core.commands import REGISTRY
@@ -15,7 +16,7 @@ from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.policy import allowed, teams_of
 from bot.core.record import Entry, entries, serving_entry, serving_sha, serving_shas
-from bot.core.resolve import resolve, roles
+from bot.core.resolve import roles
 from bot.core.serving import Serving
 from bot.core.target import Target
 from bot.errors import ConfigError, SlipwayError
@@ -46,7 +47,7 @@ def answer_help(context: Context, config: Config, request: Request) -> Outcome:
         )
     topic = request.command.topic if request.command.topic in REGISTRY else None
     context.say(request, help_comment(shown, marker=context.marker(request), verb=topic))
-    return answered(context, request, Reason.HELP_SHOWN)
+    return context.ended(request, Decision.ANSWERED, Reason.HELP_SHOWN)
 
 
 def whoami(context: Context, config: Config, request: Request) -> Outcome:
@@ -61,7 +62,7 @@ def whoami(context: Context, config: Config, request: Request) -> Outcome:
     }
     known = Rights(login=request.actor, role=permission, teams=tuple(sorted(member)), unknown=unknown, may=may)
     context.say(request, whoami_comment(known, marker=context.marker(request)))
-    return answered(context, request, Reason.RIGHTS_SHOWN)
+    return context.ended(request, Decision.ANSWERED, Reason.RIGHTS_SHOWN)
 
 
 def _member_of(
@@ -91,19 +92,7 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
         for name, (deployments, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
-    return answered(context, request, Reason.STATUS_SHOWN)
-
-
-def answered(context: Context, request: Request, reason: Reason) -> Outcome:
-    """Return that a question was answered, and show it at the command."""
-    context.react("rocket")
-    comment = context.comment_of(request)
-    return Outcome(
-        decision=Decision.ANSWERED,
-        reason=reason,
-        environment=request.command.environment,
-        comment_id=comment.id if comment else 0,
-    )
+    return context.ended(request, Decision.ANSWERED, Reason.STATUS_SHOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +110,7 @@ def _only_recorded(_context: Context, _config: Config, _name: str) -> str:
 def _ask(context: Context, config: Config, name: str) -> Asked | str:
     """Ask what serves, or return why it cannot be asked (the command job has no cloud rights)."""
     try:
-        environment = resolve(
-            config,
-            name,
-            repository=context.settings.repository,
-            sha="0" * 40,
-            variables=context.settings.variables,
-            version="unknown",
-        )
+        environment = environment_of(context, config, name)
         target = context.connect(environment.spec)
         newest = context.gatherer.ask(_newest, target)
         return Asked(serving=target.serving(), newest=newest.result())

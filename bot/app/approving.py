@@ -261,15 +261,8 @@ def _told(context: Context, config: Config, request: Request, new: Approval, voi
         release=f"/{verb} {name} @{short(new.sha)}",
     )
     context.say(request, approval_comment(standing, marker=context.marker(request, new.sha)))
-    context.react("rocket")
-    comment = context.comment_of(request)
-    return Outcome(
-        decision=Decision.DONE,
-        reason=Reason.APPROVED if new.verdict == "approve" else Reason.REJECTED_NOW,
-        environment=name,
-        sha=new.sha,
-        comment_id=comment.id if comment else 0,
-    )
+    reason = Reason.APPROVED if new.verdict == "approve" else Reason.REJECTED_NOW
+    return context.ended(request, Decision.DONE, reason, sha=new.sha)
 
 
 # -- tidying ----------------------------------------------------------------------------------------------------------

@@ -41,12 +41,10 @@ def environment_of(context: Context, config: Config, name: str) -> Environment:
 
 def answered(context: Context, request: Request, reason: Reason, *, well: bool = True) -> Outcome:
     """Return that a question was answered. A run that nobody reads a comment of turns red where all is not well."""
-    context.react("rocket" if well else "confused")
-    comment = context.comment_of(request)
-    return Outcome(
-        decision=Decision.ANSWERED,
-        reason=reason,
-        environment=request.command.environment,
-        comment_id=comment.id if comment else 0,
+    return context.ended(
+        request,
+        Decision.ANSWERED,
+        reason,
         exit_code=0 if well else context.refused_exit,
+        sign="rocket" if well else "confused",
     )

@@ -38,15 +38,7 @@ def cancel(context: Context, config: Config, request: Request) -> Outcome:
             marker=context.marker(request, running.sha),
         ),
     )
-    context.react("rocket")
-    comment = context.comment_of(request)
-    return Outcome(
-        decision=Decision.DONE,
-        reason=Reason.CANCEL_SENT,
-        environment=name,
-        sha=running.sha,
-        comment_id=comment.id if comment else 0,
-    )
+    return context.ended(request, Decision.DONE, Reason.CANCEL_SENT, sha=running.sha)
 
 
 def _authorised(context: Context, config: Config, request: Request, running: LockRecord) -> Refusal | None:

@@ -227,6 +227,28 @@ class Context:
             message=" ".join(refusal.sentence for refusal in refusals),
         )
 
+    def ended(
+        self,
+        request: Request,
+        decision: Decision,
+        reason: Reason,
+        *,
+        sha: str = "",
+        exit_code: int = 0,
+        sign: str = "rocket",
+    ) -> Outcome:
+        """Show at the command that it was carried out, and return how."""
+        self.react(sign)
+        comment = self.comment_of(request)
+        return Outcome(
+            decision=decision,
+            reason=reason,
+            environment=request.command.environment,
+            sha=sha,
+            comment_id=comment.id if comment else 0,
+            exit_code=exit_code,
+        )
+
     def tell_problem(self, request: Request, error: SlipwayError, *, unchanged: bool = False) -> None:
         """Tell the request's author of a fault, if that can be done. ``unchanged``: for certain nothing was changed."""
         problems = error.problems if isinstance(error, ConfigError) else ()

@@ -5,12 +5,11 @@ They go by the record alone: no cloud is asked, so that they can be answered at 
 
 from __future__ import annotations
 
-from bot.app.answers import answered
 from bot.app.context import Context, Request
 from bot.core.changes import migrations
 from bot.core.config import Config
 from bot.core.facts import Comparison
-from bot.core.outcome import Outcome, Reason, Refusal
+from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.ports import HISTORY
 from bot.core.record import Entry, entries
 from bot.core.words import short
@@ -35,7 +34,7 @@ def history(context: Context, _config: Config, request: Request) -> Outcome:
         repository_url=_repository_url(context),
     )
     context.say(request, history_comment(report, marker=context.marker(request)))
-    return answered(context, request, Reason.HISTORY_SHOWN)
+    return context.ended(request, Decision.ANSWERED, Reason.HISTORY_SHOWN)
 
 
 def diff(context: Context, _config: Config, request: Request) -> Outcome:
@@ -71,7 +70,7 @@ def changelog(context: Context, _config: Config, request: Request) -> Outcome:
 def _shown(context: Context, request: Request, difference: Difference, what: str) -> Outcome:
     marker = context.marker(request, difference.sha)
     context.say(request, difference_comment(difference, marker=marker, shipped=what == "changelog"))
-    return answered(context, request, Reason.DIFF_SHOWN)
+    return context.ended(request, Decision.ANSWERED, Reason.DIFF_SHOWN)
 
 
 def _difference(context: Context, name: str, before: str, sha: str, found: Comparison | None) -> Difference:

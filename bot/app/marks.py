@@ -152,14 +152,7 @@ def _lift(
 
 def _told(context: Context, request: Request, changes: tuple[Change, ...], reason: Reason) -> Outcome:
     context.say(request, marks_comment(changes, marker=context.marker(request)))
-    context.react("rocket")
-    comment = context.comment_of(request)
-    return Outcome(
-        decision=Decision.DONE,
-        reason=reason,
-        environment=request.command.environment,
-        comment_id=comment.id if comment else 0,
-    )
+    return context.ended(request, Decision.DONE, reason)
 
 
 def _names(config: Config, request: Request) -> tuple[str, ...]:

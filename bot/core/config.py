@@ -46,6 +46,15 @@ def parse_duration(value: Any) -> float:
     return sum(float(part) * unit for part, unit in zip(match.groups(), _UNITS, strict=True) if part)
 
 
+def duration_between(text: str, shortest: float, longest: float) -> float | None:
+    """Read a duration that somebody typed; returns seconds, None for what is none or not within these bounds."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        return None
+    return seconds if shortest <= seconds <= longest else None
+
+
 def _text(value: Any) -> Any:
     """Take YAML's plain numbers as the text they were written as: ``WEB_CONCURRENCY: 1`` means ``"1"``."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.core.config import parse_duration
+from bot.core.config import duration_between
 from bot.core.facts import Lock, LockRecord
 from bot.core.outcome import Reason, Refusal
 
@@ -32,11 +32,8 @@ def lasting(verb: str, text: str, default: float) -> float | Refusal:
     """Read ``--for``; returns seconds (0: without end)."""
     if not text:
         return default
-    try:
-        seconds = parse_duration(text)
-    except ValueError:
-        seconds = 0.0
-    if SHORTEST <= seconds <= LONGEST:
+    seconds = duration_between(text, SHORTEST, LONGEST)
+    if seconds is not None:
         return seconds
     return Refusal(
         reason=Reason.BAD_ARGUMENTS,

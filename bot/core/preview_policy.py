@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bot.core.commands import spelled
-from bot.core.config import parse_duration
+from bot.core.config import duration_between
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts, base, sha_binding, supported
 from bot.core.words import short
@@ -92,11 +92,8 @@ def asked_ttl(action: str, text: str) -> float | Refusal:
             sentence="`destroy` takes no `--ttl`: the preview goes now.",
             next="`/preview destroy`",
         )
-    try:
-        seconds = parse_duration(text)
-    except ValueError:
-        seconds = 0.0
-    if SHORTEST <= seconds <= LONGEST:
+    seconds = duration_between(text, SHORTEST, LONGEST)
+    if seconds is not None:
         return seconds
     return Refusal(
         reason=Reason.BAD_ARGUMENTS,

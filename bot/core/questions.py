@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.core.checks import Check, ExposureCheck, HttpCheck, JobCheck, ServingCheck
-from bot.core.config import parse_duration
+from bot.core.config import duration_between
 from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry, base36
 from bot.core.serving import Serving
@@ -44,11 +44,8 @@ class LogLine:
 
 def log_since(text: str) -> float | Refusal:
     """Read ``--since``; returns seconds."""
-    try:
-        seconds = parse_duration(text) if text else SINCE
-    except ValueError:
-        seconds = 0.0
-    if SHORTEST <= seconds <= LONGEST:
+    seconds = duration_between(text, SHORTEST, LONGEST) if text else SINCE
+    if seconds is not None:
         return seconds
     return Refusal(
         reason=Reason.BAD_ARGUMENTS,
