@@ -18,9 +18,10 @@ import yaml
 from pydantic import TypeAdapter
 
 from bot.core.checks import CheckResult
-from bot.core.commands import MAX_COMMANDS, REGISTRY, Verb
+from bot.core.commands import MAX_COMMANDS
 from bot.core.config import Config, Duration
 from bot.core.outcome import DECISIONS, REASONS, Decision, Outcome, Reason, ReleaseReport, ServiceLine, StepResult
+from bot.core.registry import REGISTRY, Verb
 from bot.report.summary import result_json
 
 DOCS = Path(__file__).parent

@@ -12,13 +12,14 @@ from dataclasses import replace
 from bot.app.authorisation import authorise, by_itself
 from bot.app.context import Context, Request
 from bot.app.reading import Asked, expand, read
-from bot.core.commands import EVERY, MAX_COMMANDS, REGISTRY, spelled
+from bot.core.commands import MAX_COMMANDS, spelled
 from bot.core.config import Config
 from bot.core.config_file import load
 from bot.core.events import Event, PullRequestEvent, PushEvent
 from bot.core.facts import Permission
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.references import is_production
+from bot.core.registry import EVERY, REGISTRY
 from bot.core.words import nearest, there_is
 from bot.errors import ConfigError, SlipwayError
 

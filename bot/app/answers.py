@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from bot.app.asking import environment_of
 from bot.app.context import Context, Request
 from bot.app.marks import in_force
-from bot.core.commands import REGISTRY
 from bot.core.config import Config
 from bot.core.facts import Deployment, Held, Lock, LockRecord
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.policy import allowed, teams_of
 from bot.core.record import Entry, entries, serving_entry, serving_sha, serving_shas
+from bot.core.registry import REGISTRY
 from bot.core.resolve import roles
 from bot.core.serving import Serving
 from bot.core.target import Target

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from bot.app.authorisation import all_may
 from bot.app.context import Context, Request
 from bot.core import marks
-from bot.core.commands import EVERY
 from bot.core.config import Config
 from bot.core.facts import Held, Lock, LockRecord, MarkKind
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
+from bot.core.registry import EVERY
 from bot.core.resolve import roles
 from bot.errors import NotFoundError
 from bot.report.marks import Change, marks_comment

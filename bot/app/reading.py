@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bot.app.context import Request
-from bot.core.commands import REGISTRY, Command, Misread, parse_comment, parse_line
+from bot.core.commands import Command, Misread, parse_comment, parse_line
 from bot.core.config import Config
 from bot.core.events import CommentEvent, DispatchEvent, Event, PullRequestEvent, PushEvent, ScheduleEvent
+from bot.core.registry import REGISTRY
 from bot.settings import Settings
 
 SWEEP = "sweep"  # a command of `workflow_dispatch` alone

@@ -16,12 +16,13 @@ from bot.core import marks, windows
 from bot.core import promotion as promotions
 from bot.core.approvals import Voices
 from bot.core.binding import named_is_head, pushed_before, sha_required
-from bot.core.commands import REGISTRY, Command, spelled
+from bot.core.commands import Command, spelled
 from bot.core.config import ROLES
 from bot.core.facts import CheckState, Lock, Permission, PullRequest, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import overridden
 from bot.core.record import Entry
+from bot.core.registry import REGISTRY
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact
 from bot.core.words import listed, short

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bot.core.commands import EVERY
 from bot.core.config import BuildConfig, CloudRunTarget, Config, EnvironmentConfig, HerokuTarget, ServiceConfig
 from bot.core.name_references import name_problems
 from bot.core.placeholders import BUILT_IN, names_in
 from bot.core.preview_references import preview_problems
+from bot.core.registry import EVERY
 from bot.core.rollout_references import environment_rollout, target_rollout
 from bot.core.words import listed, nearest, no_such, there_is
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from bot.core.checks import Check
-from bot.core.commands import REGISTRY
 from bot.core.config import (
     BuildConfig,
     CheckConfig,
@@ -30,6 +29,7 @@ from bot.core.overrides import FLAG
 from bot.core.placeholders import Values, fill
 from bot.core.previews import Previews
 from bot.core.references import is_production
+from bot.core.registry import REGISTRY
 from bot.core.spec import CloudRunSpec, HerokuSpec, JobSpec, ServiceSpec, Spec
 from bot.core.units import Region, preview_checks, regions_of
 from bot.core.words import short

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from bot import settings
-from bot.core.commands import REGISTRY
 from bot.core.outcome import Decision, Outcome, Reason
+from bot.core.registry import REGISTRY
 from bot.report import summary
 
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")

@@ -6,8 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot import triage
-from bot.core import commands
-from bot.core.commands import REGISTRY, Command, Misread, parse_comment
+from bot.core import registry
+from bot.core.commands import Command, Misread, parse_comment
+from bot.core.registry import REGISTRY
 
 COMMANDS = st.sampled_from(
     ["/deploy staging", "/deploy", "  /rollback production", "/STATUS", "/help deploy", "/deploi x", "/deploy@4f9a1c2", "\u00a0/status"]
@@ -98,12 +99,12 @@ def test_nor_in_noise(body: str) -> None:
 
 def test_the_names_are_the_registrys() -> None:
     assert set(REGISTRY) == triage.VERBS
-    assert commands.RESERVED == triage.RESERVED
-    assert not commands.RESERVED & set(REGISTRY)
+    assert registry.RESERVED == triage.RESERVED
+    assert not registry.RESERVED & set(REGISTRY)
 
 
 def test_every_reserved_word_is_met_with_silence_by_both() -> None:
-    for word in commands.RESERVED:
+    for word in registry.RESERVED:
         assert triage.find_command(f"/{word} x") is None
         assert parse_comment(f"/{word} x") == ()
 

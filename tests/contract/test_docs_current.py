@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bot.core.commands import REGISTRY
 from bot.core.config import Config
 from bot.core.config_file import load
 from bot.core.outcome import DECISIONS, REASONS, Decision, Outcome, Reason
+from bot.core.registry import REGISTRY
 from bot.core.yaml_file import compose, construct
 from bot.report.summary import outputs
 

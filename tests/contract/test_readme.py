@@ -20,9 +20,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bot.cli import _parser
-from bot.core.commands import REGISTRY, Command, parse_line
+from bot.core.commands import Command, parse_line
 from bot.core.config import Config
 from bot.core.config_file import load
+from bot.core.registry import REGISTRY
 from bot.targets.google import Endpoints
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from bot.app.reading import SWEEP
-from bot.core.commands import REGISTRY
+from bot.core.registry import REGISTRY
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("docs/examples/*.yml")])

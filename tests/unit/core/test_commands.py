@@ -7,18 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.core.commands import (
-    REGISTRY,
-    RESERVED,
-    Command,
-    Misread,
-    Verb,
-    parse_comment,
-    parse_line,
-    spelled,
-)
+from bot.core.commands import Command, Misread, parse_comment, parse_line, spelled
 from bot.core.comment_lines import MAX_LINES, MAX_PARAGRAPH, command_lines
 from bot.core.outcome import HelpEntry
+from bot.core.registry import REGISTRY, RESERVED, Verb
 from bot.report.answers import help_comment, hint_comment
 
 SHA = "4f9a1c2d3e5f60718293a4b5c6d7e8f901234567"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
-from bot.core.commands import REGISTRY
 from bot.core.config import SecretRef, ServiceConfig
 from bot.core.name_references import MAX_JOB, MAX_SERVICE
+from bot.core.registry import REGISTRY
 from bot.core.resolve import Environment, not_yet, roles, wants_pyproject
 from bot.core.spec import CloudRunSpec, HerokuSpec
 from bot.errors import ConfigError
