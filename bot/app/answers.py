@@ -13,7 +13,7 @@ from bot.core.config import Config
 from bot.core.facts import Deployment, Held, Lock, LockRecord
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
-from bot.core.policy import allowed, teams_of
+from bot.core.permissions import allowed, teams_of
 from bot.core.record import Entry, entries, serving_entry, serving_sha, serving_shas
 from bot.core.registry import REGISTRY
 from bot.core.resolve import roles

@@ -7,7 +7,7 @@ from bot.core.config import Config
 from bot.core.facts import Permission
 from bot.core.outcome import Refusal
 from bot.core.overrides import FLAG
-from bot.core.policy import allowed, forbidden, teams_of
+from bot.core.permissions import allowed, forbidden, teams_of
 from bot.core.registry import EVERY, REGISTRY
 from bot.core.resolve import roles
 

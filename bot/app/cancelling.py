@@ -9,7 +9,7 @@ from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.facts import Lock, LockRecord
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
-from bot.core.policy import forbidden
+from bot.core.permissions import forbidden
 from bot.core.resolve import roles
 from bot.core.words import short
 from bot.report.cancelling import cancel_comment

@@ -12,7 +12,8 @@ from bot.core.commands import Command
 from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Opinion, Permission, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import OVERRIDABLE, misused
-from bot.core.policy import RELEASE_GATES, Facts, allowed, bypassed, forbidden, judge, teams_of
+from bot.core.permissions import allowed, forbidden, teams_of
+from bot.core.policy import RELEASE_GATES, Facts, bypassed, judge
 from bot.core.record import Entry, Record
 from bot.core.serving import Artifact, Serving
 
