@@ -30,7 +30,7 @@ def provenance(context: Context, case: Case, ended: Ended) -> Future[Provenance 
 def _provenance(registry: Images, image: str) -> Provenance:
     try:
         return registry.provenance(image)
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - the image is released already, and stays so
         return Provenance(image=image, trouble=_words(error))
 
 
@@ -54,7 +54,7 @@ def _images(case: Case, ended: Ended) -> tuple[str, ...]:
 def _keep(registry: Images, release: ReleaseId, images: tuple[str, ...], newest: int) -> tuple[str, ...]:
     try:
         registry.keep(release, images, newest)
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - the image is released already, and stays so
         return (f"The tags that keep released images from clean-up are not as they should be: {_words(error)}",)
     return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bot.app.context import Context, Request
 from bot.app.facts import resolved_at
@@ -104,7 +105,7 @@ def take_away_everywhere(context: Context, config: Config, request: Request) -> 
     names = [name for name, environment in config.environments.items() if environment.previews is not None]
     for name in names:
         one = request.for_environment(name)
-        gone += _attempt(problems, lambda one=one: _closed(context, config, one))  # type: ignore[misc]
+        gone += _attempt(problems, partial(_closed, context, config, one))
     message = f"Taken away: {', '.join(gone)}." if gone else "There was no preview to take away."
     context.note([message, *problems])
     return Outcome(

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, quote_plus
 
 T = TypeVar("T")
@@ -88,8 +88,7 @@ class Masker:
         Texts that follow each other (the lines of a log) are masked together, so that a secret over several of them is
         found. Enumerations, numbers and the keys of mappings stay.
         """
-        masked: Any = self._masked(value)
-        return masked  # type: ignore[no-any-return]
+        return cast("T", self._masked(value))
 
     def _masked(self, value: Any) -> Any:
         match value:

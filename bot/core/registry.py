@@ -312,7 +312,7 @@ REGISTRY: Mapping[str, Verb] = {
         ),
         Verb(
             name="changelog",
-            summary="Show what the release that serves has brought.",
+            summary="Show what the newest release that went well has brought.",
             usage="/changelog <environment>",
             role="read",
             mutates=False,

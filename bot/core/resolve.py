@@ -244,9 +244,12 @@ def _merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in {"vpc", "strategy"}
-            if both:
-                value = {**merged[key], **value} if key == "secrets" else _merge(merged[key], value)  # noqa: PLW2901
-            merged[key] = value
+            if not both:
+                merged[key] = value
+            elif key == "secrets":
+                merged[key] = {**merged[key], **value}
+            else:
+                merged[key] = _merge(merged[key], value)
     return merged
 
 
