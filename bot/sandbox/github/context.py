@@ -89,7 +89,7 @@ class Context:
         try:
             return datetime.fromisoformat(since).timestamp()
         except ValueError:
-            raise WireError(422, "Validation Failed", errors=["since is not a valid date-time"]) from None
+            raise invalid("Issue", "since", "invalid", "since is not a valid date-time") from None
 
     def commit(self, name: str = "ref") -> str:
         """Return the sha of the commit the path names. Raises WireError 422, as GitHub for unknown refs."""
