@@ -1,18 +1,23 @@
-"""``/cancel``: asks GitHub to stop the run that releases. That run brings back what served, and says so itself."""
+"""``/cancel``: asks GitHub to stop the run that releases. That run brings back what served, and says so itself.
+
+A release that still waits in line is taken out of it instead.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from bot.app import queueing
 from bot.app.authorisation import all_may, people
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Lock, LockRecord
+from bot.core.facts import Held, Lock, LockRecord, QueueEntry
 from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.permissions import forbidden
 from bot.core.resolve import roles
 from bot.core.words import short
 from bot.report.cancelling import cancel_comment
+from bot.report.queueing import dequeued_comment
 
 
 def cancel(context: Context, config: Config, request: Request) -> Outcome:
@@ -20,9 +25,12 @@ def cancel(context: Context, config: Config, request: Request) -> Outcome:
     name = request.command.environment
     held = context.held(name).result()[name]
     running = held.lock.record if held.lock is not None else None
+    waiting = queueing.waiting_here(context, request, held)
+    if waiting:
+        return _dequeue(context, config, request, held, waiting)
     if held.lock is None or running is None or running.expires is not None:  # a preview's moment is over by itself
         return context.refuse(request, (_nothing(name, held.lock),))
-    refusal = _authorised(context, config, request, running)
+    refusal = _authorised(context, config, request, running.actor)
     if refusal is not None:
         return context.refuse(request, (refusal,))
     asked_before = _note(context, request, name, running, held.cancel)
@@ -41,9 +49,26 @@ def cancel(context: Context, config: Config, request: Request) -> Outcome:
     return context.ended(request, Decision.DONE, Reason.CANCEL_SENT, sha=running.sha)
 
 
-def _authorised(context: Context, config: Config, request: Request, running: LockRecord) -> Refusal | None:
+def _dequeue(
+    context: Context, config: Config, request: Request, held: Held, waiting: tuple[QueueEntry, ...]
+) -> Outcome:
+    """Take what waits in line, and was said here, out of it. What runs is not meant while something waits."""
+    name = request.command.environment
+    for one in waiting:
+        refusal = _authorised(context, config, request, one.actor)
+        if refusal is not None:
+            return context.refuse(request, (refusal,))
+    gone = queueing.drop(context, request, held, waiting)
+    if not gone:
+        return context.refuse(request, (_started(name),))
+    running = held.lock.record if held.lock is not None else None
+    context.say(request, dequeued_comment(name, gone, running=running, marker=context.marker(request, gone[0].sha)))
+    return context.ended(request, Decision.DONE, Reason.DEQUEUED, sha=gone[0].sha)
+
+
+def _authorised(context: Context, config: Config, request: Request, starter: str) -> Refusal | None:
     """Whoever started it may, and those who may cancel anybody's."""
-    if all(login.lower() == running.actor.lower() for login in people(context, request)):
+    if all(login.lower() == starter.lower() for login in people(context, request)):
         return None
     rules = roles(config, request.command.environment)["cancel"]
     if all_may(context, request, rules):
@@ -52,7 +77,7 @@ def _authorised(context: Context, config: Config, request: Request, running: Loc
     return Refusal(
         reason=refusal.reason,
         gate=refusal.gate,
-        sentence=f"{refusal.sentence} {running.actor} started it, and may cancel it.",
+        sentence=f"{refusal.sentence} {starter} started it, and may cancel it.",
         next=refusal.next,
     )
 
@@ -90,6 +115,14 @@ def _nothing(name: str, lock: Lock | None) -> Refusal:
         reason=Reason.NOTHING_TO_CANCEL,
         sentence=f"No release of `{name}` runs.",
         next=f"`/status {name}` shows what serves",
+    )
+
+
+def _started(name: str) -> Refusal:
+    return Refusal(
+        reason=Reason.NOTHING_TO_CANCEL,
+        sentence=f"What waited for `{name}` has just begun.",
+        next=f"To stop it: `/cancel {name}`",
     )
 
 

@@ -30,7 +30,7 @@ from bot.report.markdown import prose
 from bot.settings import Settings
 
 T = TypeVar("T")
-_NO_FAILURES = frozenset({Reason.ON_HOLD, Reason.SUPERSEDED})
+_NO_FAILURES = frozenset({Reason.ON_HOLD, Reason.SUPERSEDED, Reason.REPLACED, Reason.DEQUEUED})
 
 
 @dataclass(frozen=True, kw_only=True)

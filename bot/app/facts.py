@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from bot.app import approving, marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest, Reviews
+from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts, judge
 from bot.core.ports import HISTORY
@@ -50,9 +50,18 @@ def resolve_sha(context: Context, config: Config, request: Request, pull: PullRe
 
 
 def gather(
-    context: Context, config: Config, request: Request, pull: PullRequest | None, sha: str
+    context: Context,
+    config: Config,
+    request: Request,
+    pull: PullRequest | None,
+    sha: str,
+    *,
+    turn: QueueEntry | None = None,
 ) -> tuple[Facts, Future[Target]]:
-    """Ask for everything at once, and have the target connected meanwhile (its libraries are heavy)."""
+    """Ask for everything at once, and have the target connected meanwhile (its libraries are heavy).
+
+    ``turn``: what is written down of the release's wait in line.
+    """
     github, name = context.github, request.command.environment
     gates = config.environments[name].gates or config.gates
     deploying, now = request.command.verb != "rollback", datetime.fromtimestamp(context.clock.now(), UTC)
@@ -107,6 +116,8 @@ def gather(
         behind=behind.result(),
         stray=stray.result(),
         newer=newer.result(),
+        turn=turn,
+        queues=not releasing,
     )
     return approving.with_voices(context, facts, held.approvals), target
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import approving, endings, images, overriding, previewing, records, sources, thread
+from bot.app import approving, endings, images, overriding, previewing, queueing, records, sources, thread
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
@@ -16,7 +16,7 @@ from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
 from bot.core.config import Canary, Config
-from bot.core.facts import Comparison, Deployment, Lock, LockRecord
+from bot.core.facts import Comparison, Deployment, Lock, LockRecord, QueueEntry
 from bot.core.notices import moment_of, notice_of
 from bot.core.outcome import Decision, Outcome, Reason, Refusal, ReleaseReport, StepResult
 from bot.core.overrides import misused
@@ -47,13 +47,31 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
     wrong = misused(request.command)
     if wrong is not None:
         return context.refuse(request, (wrong,))
+    waited = queueing.turn(context, request)
+    left = queueing.leave(context, request, waited)
+    try:
+        if waited is not None and waited.dropped:
+            return context.refuse(request, (queueing.refusal(request, waited),), sha=waited.sha)
+        return _gated(context, config, request, waited, left)
+    finally:
+        wait([left])
+
+
+def _gated(
+    context: Context,
+    config: Config,
+    request: Request,
+    waited: QueueEntry | None,
+    left: Future[tuple[Refusal, ...]],
+) -> Outcome:
+    """Ask the gates, and go on as far as this job may. ``waited``: its wait in line, ``left``: whether that is over."""
     pull = context.pull_request(request.number).result() if request.number else None
     if request.command.verb == "deploy" and request.trigger == "comment" and pull is None:
         return context.refuse(request, (NOT_A_PULL_REQUEST,))
     sha = resolve_sha(context, config, request, pull)
     if isinstance(sha, Refusal):
         return context.refuse(request, (sha,))
-    facts, target = gather(context, config, request, pull, sha)
+    facts, target = gather(context, config, request, pull, sha, turn=waited)
     refusals = judge(facts)
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
@@ -67,11 +85,13 @@ def release(context: Context, config: Config, request: Request) -> Outcome:
         return resolved_at(context, config, request, other)
 
     if context.settings.phase == "command":
+        if not request.command.dry_run:
+            queueing.join(context, request, facts)
         return ready(request, "" if request.command.verb == "rollback" else sha)
     if request.command.dry_run:
         case = _decide(context, facts, request, target.result(), _deeper(context, request, history), environment_at)
         return context.refuse(request, (case,)) if isinstance(case, Refusal) else previewing.show(context, case)
-    outcome = _holding(context, facts, request, target, history, environment_at)
+    outcome = _holding(context, facts, request, target, history, environment_at, left=left)
     _notify(context, facts.environment, outcome)
     return outcome
 
@@ -116,6 +136,8 @@ def _holding(
     target: Future[Target],
     history: tuple[Entry, ...],
     environment_at: Callable[[str], Environment],
+    *,
+    left: Future[tuple[Refusal, ...]],
 ) -> Outcome:
     """Take the environment's lock, and release under it: what serves is asked while nobody else may change it.
 
@@ -137,7 +159,7 @@ def _holding(
         case = _decide(context, facts, request, connected, history, environment_at)
         if isinstance(case, Refusal):
             return _refused(context, request, (case,), reporter, comment)
-        changed = again.result() or previewing.changed(context, case)
+        changed = left.result() or again.result() or previewing.changed(context, case)
         if changed:
             return _refused(context, request, changed, reporter, comment, sha=case.sha)
         return _recorded(context, case, reporter, comment)

@@ -275,6 +275,9 @@ class Gates(Model):
     windows: Windows = Field(
         (), description="When it may be released to, e.g. `Mon-Fri 09:00-17:00 Europe/Berlin`. Default: always."
     )
+    queue_time: Duration = Field(
+        3600.0, description="How long a release may wait in line behind others; what waited longer is not started."
+    )
     preflight: tuple[str, ...] = Field((), description="Further checks of the source. *Parsed; not acted on yet.*")
     interface: dict[str, str] = Field(
         default_factory=dict, description="ASGI/WSGI expectation. *Parsed; not acted on yet.*"

@@ -194,6 +194,41 @@ class Approvals:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueueEntry:
+    """A release that was let through at ``since`` and waits for its turn.
+
+    ``id`` is the command's, ``verb`` what it does, ``thread`` the issue or pull request where it was said (0: none),
+    ``comment_id`` the bot's comment that says so (0: none), ``ahead`` how many were before it when it came.
+    ``dropped``: it is not wanted any more, by the doing of ``dropped_by``.
+    """
+
+    id: str
+    verb: str
+    run_id: int
+    run_attempt: int
+    actor: str
+    thread: int
+    sha: str
+    since: datetime
+    comment_id: int = 0
+    ahead: int = 0
+    dropped: Literal["", "cancelled", "replaced"] = ""
+    dropped_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """What ``refs/slipway/queues/<environment>`` says, in the order of coming.
+
+    ``oid`` is what it points at, ``""``: there is no such ref. ``entries`` is None when the ref is there but its record
+    cannot be read.
+    """
+
+    oid: str = ""
+    entries: tuple[QueueEntry, ...] | None = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Remark:
     """A comment as it stands: ``edited`` if its text ever changed; ``pull_request`` is 0 on an issue."""
 
@@ -222,6 +257,7 @@ class Held:
     freeze: Lock | None = None
     cancel: Lock | None = None
     approvals: Approvals = Approvals()
+    queue: Queue = Queue()
 
 
 @dataclass(frozen=True, kw_only=True)

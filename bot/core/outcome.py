@@ -66,6 +66,7 @@ class Reason(StrEnum):
     FROZEN_NOW = "frozen_now"
     UNFROZEN = "unfrozen"
     CANCEL_SENT = "cancel_sent"
+    DEQUEUED = "dequeued"
     APPROVED = "approved"
     REJECTED_NOW = "rejected_now"
     PLAN_SHOWN = "plan_shown"
@@ -111,6 +112,8 @@ class Reason(StrEnum):
     TOO_LITTLE_TRAFFIC = "too_little_traffic"
     PLAN_CHANGED = "plan_changed"
     LOCKED = "locked"
+    REPLACED = "replaced"
+    WAITED_TOO_LONG = "waited_too_long"
     CLAIMED = "claimed"
     FROZEN = "frozen"
     NOTHING_TO_CANCEL = "nothing_to_cancel"
@@ -163,6 +166,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.FROZEN_NOW: "Nothing is released to the environment until it is unfrozen.",
     Reason.UNFROZEN: "The environment may be released to again, or it was not frozen.",
     Reason.CANCEL_SENT: "The run of a release was asked to stop.",
+    Reason.DEQUEUED: "A release that waited in line was taken out of it.",
     Reason.APPROVED: "Somebody has approved a commit for an environment.",
     Reason.REJECTED_NOW: "Somebody has rejected a commit for an environment.",
     Reason.PLAN_SHOWN: "`--dry-run`: what would be done was said, and nothing was done.",
@@ -208,6 +212,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.TOO_LITTLE_TRAFFIC: "A stage could not be decided by its deadline at today's traffic.",
     Reason.PLAN_CHANGED: "The plan is no longer the one that `--plan` names.",
     Reason.LOCKED: "Another release holds the environment.",
+    Reason.REPLACED: "While it waited in line, a newer command on the same pull request took its place.",
+    Reason.WAITED_TOO_LONG: "It waited in line for longer than `gates.queue_time`.",
     Reason.CLAIMED: "The environment is locked for another pull request, or by somebody else.",
     Reason.FROZEN: "The environment is frozen.",
     Reason.NOTHING_TO_CANCEL: "No release of the environment runs.",

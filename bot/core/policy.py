@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.core import approvals as votes
-from bot.core import marks, windows
+from bot.core import marks, queueing, windows
 from bot.core import promotion as promotions
 from bot.core.approvals import Voices
 from bot.core.binding import named_is_head, pushed_before, sha_required
 from bot.core.commands import Command, spelled
-from bot.core.facts import CheckState, Lock, PullRequest, Reviews
+from bot.core.facts import CheckState, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import overridden
 from bot.core.record import Entry
@@ -42,7 +42,8 @@ class Facts:
     ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``behind``
     is how many commits of the default branch it lacks (None: not asked). ``stray``: the sha was typed and is on no
     branch that is known; ``newer``: what was released since, which holds it. ``voices``: who has approved it (None: not
-    asked).
+    asked). ``turn`` is what is written down of its wait in line (None: nothing); ``queues``: this is where it is let
+    through, and whoever holds the environment is waited for in line.
     """
 
     trigger: Trigger
@@ -70,9 +71,18 @@ class Facts:
     stray: bool = False
     newer: str = ""
     voices: Voices | None = None
+    turn: QueueEntry | None = None
+    queues: bool = False
 
 
 Gate = Callable[[Facts], Refusal | None]
+
+
+def still_wanted(facts: Facts) -> Refusal | None:
+    """While it waited in line it was not replaced, nor taken out, nor was that too long."""
+    name = facts.environment.name
+    limit = facts.environment.gates.queue_time
+    return queueing.unwanted(facts.turn, name, spelled(facts.command, environment=name), now=facts.now, limit=limit)
 
 
 def supported(facts: Facts) -> Refusal | None:
@@ -327,9 +337,13 @@ def approvals(facts: Facts) -> Refusal | None:
 
 
 def lock_free(facts: Facts) -> Refusal | None:
-    """Nobody else holds the environment. A lock whose owner is gone is reaped, one for a moment is waited for."""
+    """Nobody else holds the environment. A lock whose owner is gone is reaped, one for a moment is waited for.
+
+    Where a release is let through to wait in line, so is everybody's.
+    """
     record = facts.lock.record if facts.lock is not None else None
-    if facts.lock is None or (record is not None and (not facts.lock_alive or record.expires is not None)):
+    waited_for = not facts.lock_alive or facts.queues or (record is not None and record.expires is not None)
+    if facts.lock is None or (record is not None and waited_for):
         return None
     return locked(facts.environment.name, facts.lock)
 
@@ -380,6 +394,7 @@ def not_on_hold(facts: Facts) -> Refusal | None:
 
 
 RELEASE_GATES: tuple[Gate, ...] = (
+    still_wanted,
     supported,
     pull_request_state,
     base,
@@ -402,6 +417,7 @@ RELEASE_GATES: tuple[Gate, ...] = (
 )
 # What is promoted is what was verified elsewhere: nothing about the pull request that it is said on matters to it.
 PROMOTION_GATES: tuple[Gate, ...] = (
+    still_wanted,
     supported,
     named_sha,
     required_checks,
@@ -415,7 +431,7 @@ PROMOTION_GATES: tuple[Gate, ...] = (
     lock_free,
 )
 # A rollback brings back what was verified here before: nothing about the pull request's sha matters to it.
-ROLLBACK_GATES: tuple[Gate, ...] = (lock_free,)
+ROLLBACK_GATES: tuple[Gate, ...] = (still_wanted, lock_free)
 
 
 def judge(facts: Facts) -> tuple[Refusal, ...]:

@@ -28,6 +28,8 @@ from bot.core.facts import (
     OwnComment,
     Permission,
     PullRequest,
+    Queue,
+    QueueEntry,
     Remark,
     Reviews,
 )
@@ -193,6 +195,13 @@ class GitHub(Protocol):
         """Put entries in the place of those that were read (compare and swap). False if there are others by now.
 
         A lost reply is settled by reading the ref: the tag object's id tells whose it is.
+        """
+        ...
+
+    def put_queue(self, environment: str, before: Queue, entries: Sequence[QueueEntry], actor: str) -> bool:
+        """Put a line in the place of the one that was read (compare and swap). False if there is another by now.
+
+        A lost reply is settled as for approvals.
         """
         ...
 

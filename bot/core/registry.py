@@ -140,7 +140,7 @@ REGISTRY: Mapping[str, Verb] = {
         ),
         Verb(
             name="cancel",
-            summary="Stop the release that runs; what served before is brought back.",
+            summary="Stop the release that runs, or take one out of the line; what served before is brought back.",
             usage="/cancel <environment>",
             role="admin",
             mutates=True,
@@ -151,6 +151,7 @@ REGISTRY: Mapping[str, Verb] = {
             examples=("/cancel staging",),
             notes=(
                 "Whoever started the release may cancel it, and admins.",
+                "While a release of this pull request waits in line, that one is meant, and what runs goes on.",
                 "The build or the job that runs is cancelled, too. Migrations that have run are not undone.",
                 "Said again while it still runs, it ends the workflow run by force: then nothing is brought back.",
             ),

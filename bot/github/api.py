@@ -28,6 +28,8 @@ from bot.core.facts import (
     OwnComment,
     Permission,
     PullRequest,
+    Queue,
+    QueueEntry,
     Remark,
     Reviews,
 )
@@ -416,6 +418,10 @@ class Api:
     def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
         """See the port. 2 calls; 1 to put none, one more when there is something else."""
         return self._locks.put_approvals(environment, before, entries, actor)
+
+    def put_queue(self, environment: str, before: Queue, entries: Sequence[QueueEntry], actor: str) -> bool:
+        """See the port. 2 calls; 1 to put none, one more when there is something else."""
+        return self._locks.put_queue(environment, before, entries, actor)
 
     # Parts
 

@@ -13,9 +13,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from bot.core.facts import Approval, Approvals, Held, Lock, LockRecord, MarkKind
+from bot.core.facts import Approval, Approvals, Held, Lock, LockRecord, MarkKind, Queue, QueueEntry
 from bot.errors import ConflictError, ForbiddenError, UpstreamError
-from bot.github import approvals, queries
+from bot.github import approvals, queries, queues
 from bot.github.failures import shaped
 from bot.github.mapping import moment, need, sha, text
 from bot.github.retry import Failed, repeat
@@ -93,10 +93,12 @@ class Locks:
         what = f"read who holds {environments[0] if len(environments) == 1 else 'the environments'}"
         wanted = {f"{kind}{number}": ref_name(name, kind) for number, name in enumerate(environments) for kind in KINDS}
         wanted |= {f"approvals{number}": approvals.ref_name(name) for number, name in enumerate(environments)}
+        wanted |= {f"queue{number}": queues.ref_name(name) for number, name in enumerate(environments)}
         refs = self._refs(wanted, what)
         return {
             name: Held(
                 approvals=_approvals(name, refs.get(f"approvals{number}"), what),
+                queue=_queue(name, refs.get(f"queue{number}"), what),
                 **{kind: _lock(name, refs.get(f"{kind}{number}"), what) for kind in KINDS},
             )
             for number, name in enumerate(environments)
@@ -181,10 +183,20 @@ class Locks:
 
     def put_approvals(self, environment: str, before: Approvals, entries: Sequence[Approval], actor: str) -> bool:
         """Put entries in the place of those that were read (2 calls; 1 to put none)."""
+        tag = approvals.tag(environment, entries, actor) if entries else None
         what = f"write down the approvals of {environment}"
-        there, after = before.oid or GONE, GONE
-        if entries:
-            tag = approvals.tag(environment, entries, actor)
+        return self._put_list(environment, approvals.ref_name(environment), before.oid, tag, what)
+
+    def put_queue(self, environment: str, before: Queue, entries: Sequence[QueueEntry], actor: str) -> bool:
+        """Put a line in the place of the one that was read (2 calls; 1 to put none)."""
+        tag = queues.tag(environment, entries, actor) if entries else None
+        what = f"write down who waits for {environment}"
+        return self._put_list(environment, queues.ref_name(environment), before.oid, tag, what)
+
+    def _put_list(self, environment: str, ref: str, before: str, tag: dict[str, Any] | None, what: str) -> bool:
+        """Move a ref from what it was read at (``""``: nothing) to a new tag object, or away."""
+        there, after = before or GONE, GONE
+        if tag is not None:
             made = self._transport.call(Request(verb="POST", path="/git/tags", what=what, needs=NEEDS, body=tag))
             with shaped(what):
                 after = sha(made.data, "sha")
@@ -192,7 +204,7 @@ class Locks:
             return True
         variables = {
             "repository": self.repository_id(environment),
-            "ref": approvals.ref_name(environment),
+            "ref": ref,
             "before": there,
             "after": after,
         }
@@ -208,10 +220,17 @@ class Locks:
             raise
         except UpstreamError:
             # Refused because it was moved: by a lost request of our own, or by somebody who was faster.
-            now = self.read_all((environment,))[environment].approvals.oid or GONE
+            now = self._points_at(ref, what)
             if now == there:
                 raise
             return now == after
+
+    def _points_at(self, ref: str, what: str) -> str:
+        found = self._refs({"mark": ref}, what).get("mark")
+        if found is None:
+            return GONE
+        with shaped(what):
+            return sha(need(found, "target", dict), "oid")
 
     def repository_id(self, environment: str) -> str:
         """Return the repository's node id (1 call where nothing was read before)."""
@@ -232,6 +251,15 @@ def _approvals(environment: str, ref: Any, what: str) -> Approvals:
         target = need(ref, "target", dict)
         entries = approvals.load(environment, text(target, "message"))
         return Approvals(oid=sha(target, "oid"), entries=entries)
+
+
+def _queue(environment: str, ref: Any, what: str) -> Queue:
+    """Read the ref of an environment's line as GraphQL shows it."""
+    if ref is None:
+        return Queue()
+    with shaped(what):
+        target = need(ref, "target", dict)
+        return Queue(oid=sha(target, "oid"), entries=queues.load(environment, text(target, "message")))
 
 
 def _lock(environment: str, ref: Any, what: str) -> Lock | None:

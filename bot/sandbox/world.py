@@ -172,8 +172,12 @@ class World:
         extra: Mapping[str, str] | None = None,
         started: Callable[[subprocess.Popen[str]], None] | None = None,
         timeout: float = 120.0,
+        more: bool = False,
     ) -> Ran:
-        """Run the action on an event, as its steps do: triage, then the bot if it is ours. Finishes the run."""
+        """Run the action on an event, as its steps do: triage, then the bot if it is ours.
+
+        Finishes the run, unless there is ``more``: then another job of it waits in line for its turn.
+        """
         pull = payload["number"] if event_name in PULL_EVENTS else None
         run = run or self.repository.start_run(
             event=event_name, actor=actor, environment=environment or None, pull=pull
@@ -210,7 +214,10 @@ class World:
                 out, err = process.communicate()
             stdout, stderr, code = stdout + out, stderr + err, process.returncode
         seconds = time.monotonic() - begun
-        self.repository.finish_run(run, "success" if code == 0 else "failure")
+        if more and code == 0:
+            self.repository.put_in_line(run)
+        else:
+            self.repository.finish_run(run, "success" if code == 0 else "failure")
         summary = Path(environ["GITHUB_STEP_SUMMARY"])
         return Ran(
             exit_code=code,

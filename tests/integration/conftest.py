@@ -39,6 +39,8 @@ from bot.core.facts import (
     OwnComment,
     Permission,
     PullRequest,
+    Queue,
+    QueueEntry,
     Remark,
     Reviews,
     Run,
@@ -210,6 +212,7 @@ class FakeGitHub:
         self.marks: dict[MarkKind, dict[str, Lock]] = defaultdict(dict)
         self.holds = self.marks["hold"]
         self.approvals: dict[str, Approvals] = {}
+        self.queues: dict[str, Queue] = {}
         self.remarked: dict[str, Remark] = {}  # people's comments by node id
         self.issues: list[tuple[str, str]] = []  # opened by the bot: title and body
         self.alive: set[tuple[int, int]] = set()
@@ -388,6 +391,7 @@ class FakeGitHub:
             name: Held(
                 lock=self.locks.get(name),
                 approvals=self.approvals.get(name, Approvals()),
+                queue=self.queues.get(name, Queue()),
                 **{kind: there.get(name) for kind, there in marks.items()},
             )
             for name in environments
@@ -439,6 +443,16 @@ class FakeGitHub:
             self.approvals.pop(environment, None)
             if entries:
                 self.approvals[environment] = Approvals(oid=f"{next(self._ids):040x}", entries=tuple(entries))
+            return True
+
+    def put_queue(self, environment: str, before: Queue, entries: Sequence[QueueEntry], actor: str) -> bool:
+        self._log("put_queue", environment, actor)
+        with self._mutex:
+            if self.queues.get(environment, Queue()).oid != before.oid:
+                return False
+            self.queues.pop(environment, None)
+            if entries:
+                self.queues[environment] = Queue(oid=f"{next(self._ids):040x}", entries=tuple(entries))
             return True
 
     def remarks(self, ids: Sequence[str]) -> Mapping[str, Remark]:

@@ -176,6 +176,24 @@ class Repository(Pulls):
             for job in run.jobs:
                 job.status, job.conclusion, job.completed_at = "completed", conclusion, now
 
+    def put_in_line(self, run: Run) -> None:
+        """Let a run wait: a job of it is done, and the next one's concurrency group is taken.
+
+        "any queued job or workflow in the concurrency group will be `pending`" (docs.github.com, workflow syntax,
+        `concurrency`).
+        """
+        with self.github.lock:
+            now = self.github.now()
+            for job in run.jobs:
+                job.status, job.conclusion, job.completed_at = "completed", "success", now
+            run.status, run.updated_at = "pending", now
+
+    def go_on(self, run: Run, job: str) -> None:
+        """Start the next job of a run that waited."""
+        with self.github.lock:
+            run.jobs.append(self._job(job))
+            run.status, run.updated_at = "in_progress", self.github.now()
+
     def rerun(self, run: Run) -> Run:
         """Start the next attempt of a run, finished or not; the id stays."""
         with self.github.lock:

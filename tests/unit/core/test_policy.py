@@ -9,7 +9,17 @@ import pytest
 
 from bot.core.approvals import Voices
 from bot.core.commands import Command
-from bot.core.facts import CheckState, Deployment, DeploymentStatus, Lock, LockRecord, Opinion, Permission, Reviews
+from bot.core.facts import (
+    CheckState,
+    Deployment,
+    DeploymentStatus,
+    Lock,
+    LockRecord,
+    Opinion,
+    Permission,
+    QueueEntry,
+    Reviews,
+)
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import OVERRIDABLE, misused
 from bot.core.permissions import allowed, forbidden, teams_of
@@ -31,6 +41,9 @@ RECORD = LockRecord(
 HELD = Lock(environment="staging", oid="o", record=RECORD)
 
 
+TURN = QueueEntry(
+    id="1-1", verb="deploy", run_id=5, run_attempt=1, actor="dana", thread=3, sha=SHA, since=COMMENTED, ahead=1
+)
 CLAIM = replace(HELD, record=replace(RECORD, reason="demo", expires=COMMENTED.replace(hour=12, minute=0)))
 
 
@@ -160,6 +173,15 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         # locks
         ({"lock": HELD}, [Reason.LOCKED]),
         ({"lock": HELD, "lock_alive": False}, []),
+        ({"lock": HELD, "queues": True}, []),
+        ({"lock": replace(HELD, record=None), "queues": True}, [Reason.LOCKED]),
+        # its wait in line
+        ({"turn": TURN, "now": COMMENTED.replace(hour=11)}, []),
+        ({"turn": TURN, "now": COMMENTED.replace(hour=11, second=6)}, [Reason.WAITED_TOO_LONG]),
+        ({"turn": TURN, "now": COMMENTED.replace(hour=12), "gates": "{queue_time: 2h}"}, []),
+        ({"turn": replace(TURN, ahead=0), "now": COMMENTED.replace(hour=23)}, []),
+        ({"turn": replace(TURN, dropped="cancelled", dropped_by="max")}, [Reason.DEQUEUED]),
+        ({"command": ROLLBACK, "turn": replace(TURN, dropped="replaced")}, [Reason.REPLACED]),
         ({"lock": replace(HELD, record=None)}, [Reason.LOCKED]),
         ({"lock": replace(HELD, record=None), "lock_alive": False}, [Reason.LOCKED]),
         # a rollback has only the lock in its way
@@ -245,6 +267,7 @@ STANDS_IN_THE_WAY: dict[str, dict[str, Any]] = {
     "newest_push": {"newer": "d" * 40},
     "not_on_hold": {"hold": CLAIM, "trigger": "push", "pull_request": None},
     "lock_free": {"lock": HELD},
+    "still_wanted": {"turn": replace(TURN, dropped="replaced", dropped_by="dana")},
 }
 
 

@@ -25,7 +25,7 @@ STALE = [{"type": "STALE_DATA", "message": "Expected refs/slipway/approvals/stag
 
 def there(oid: str, message: str = MESSAGE) -> Any:
     ref = {"target": {"oid": oid, "message": message}} if oid else None
-    return {"repository": {"id": "R_1", "approvals0": ref, "mark": None}}
+    return {"repository": {"id": "R_1", "approvals0": ref, "mark": ref}}
 
 
 def test_entries_survive_the_trip() -> None:

@@ -90,7 +90,7 @@ def test_what_is_on_many_environments(wire: Any, api: Api) -> None:
     assert found["e8"] == Held(hold=Lock(environment="e8", oid=OTHER, record=None))
     assert {found[name] for name in names[9:]} == {Held()}
     bodies = [wire.body(number) for number in range(2)]
-    assert sorted(len(body["variables"]) for body in bodies) == [2 + 10 * 6, 2 + 50 * 6]
+    assert sorted(len(body["variables"]) for body in bodies) == [2 + 10 * 7, 2 + 50 * 7]
     for body in bodies:
         assert "$lock4: String!" in body["query"]
         assert "cancel4: ref(qualifiedName: $cancel4)" in body["query"]
