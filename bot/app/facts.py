@@ -122,6 +122,12 @@ def gather(
     return approving.with_voices(context, facts, held.approvals), target
 
 
+def with_checks(context: Context, facts: Facts, *, now: datetime) -> Facts:
+    """Return the facts with the checks as they are now (1 call, 2 where there are very many)."""
+    checks = context.github.checks(facts.sha)
+    return replace(facts, checks=_all_that_matter(context, facts.sha, checks, facts.required), now=now)
+
+
 def overtaken(context: Context, facts: Facts) -> tuple[Refusal, ...]:
     """Ask once more, while the environment is ours, for what somebody may have changed while we waited for it.
 

@@ -46,8 +46,9 @@ def join(context: Context, request: Request, facts: Facts) -> None:
         place = Place(
             environment=name, waits=new, running=running, ahead=tuple(ahead), limit=facts.environment.gates.queue_time
         )
-        said = context.say(request, queued_comment(place, marker=context.marker(request, facts.sha)))
-        new = replace(new, comment_id=said.id if said is not None else 0)
+        context.say(request, queued_comment(place, marker=context.marker(request, facts.sha)))
+    said = context.comment_of(request)
+    new = replace(new, comment_id=said.id if said is not None else 0)
     ids = {one.id for one in older}
     gone = {one.id for one in others if one not in living}
     _change(

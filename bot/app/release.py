@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bot.app import approving, endings, images, overriding, previewing, queueing, records, sources, thread
+from bot.app import approving, endings, images, overriding, patience, previewing, queueing, records, sources, thread
 from bot.app.context import Context, Request
 from bot.app.decision import Case, decide
 from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
@@ -72,7 +72,7 @@ def _gated(
     if isinstance(sha, Refusal):
         return context.refuse(request, (sha,))
     facts, target = gather(context, config, request, pull, sha, turn=waited)
-    refusals = judge(facts)
+    facts, refusals = patience.for_checks(context, request, facts, judge(facts))
     history = entries(context.deployments(request.command.environment).result())
     done = by_command(history, request.id)
     if done is not None and done.succeeded:

@@ -268,6 +268,11 @@ class Gates(Model):
         description="How many people must have said `/approve` for the very commit, other than whoever asks for the "
         "release and whoever opened its pull request. One who said `/reject` keeps it out.",
     )
+    wait_for_checks: Delay = Field(
+        1800.0,
+        description="How long a push, or a command with `--wait`, waits for required checks that have not ended. "
+        "`0s`: not at all.",
+    )
     approval_time: Duration = Field(3600.0, description="How long an approval holds.")
     up_to_date: bool = Field(
         default=False, description="Whether a pull request must have all of the default branch in it."

@@ -53,6 +53,7 @@ _DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.
 _OVERRIDE = Flag(
     name="override", value="GATES", summary="Skip these gates, with a reason, in an emergency. For admins."
 )
+_WAIT = Flag(name="wait", summary="Wait for required checks that still run, instead of being refused.")
 _PLAN = Flag(name="plan", value="NAME", summary="Run the plan that a dry run has shown, or nothing at all.")
 
 REGISTRY: Mapping[str, Verb] = {
@@ -61,13 +62,13 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="deploy",
             summary="Build, migrate, roll out and verify this pull request's head.",
-            usage="/deploy <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
+            usage="/deploy <environment> [@sha] [--wait] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
             role="write",
             mutates=True,
             job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _PLAN, _REASON, _OVERRIDE),
+            flags=(_WAIT, _DRY_RUN, _PLAN, _REASON, _OVERRIDE),
             examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
             notes=(
                 "On a merged pull request it means the merge commit.",
@@ -78,13 +79,13 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="promote",
             summary="Release to an environment what the one that it takes its image from serves.",
-            usage="/promote <environment> [@sha] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
+            usage="/promote <environment> [@sha] [--wait] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
             role="write",
             mutates=True,
             job="release",
             takes=frozenset({"environment", "sha"}),
             needs_environment=True,
-            flags=(_DRY_RUN, _PLAN, _REASON, _OVERRIDE),
+            flags=(_WAIT, _DRY_RUN, _PLAN, _REASON, _OVERRIDE),
             examples=("/promote production", "/promote production @4f9a1c2"),
             notes=(
                 "Nothing is built: the image that was verified where `promote_from` points is taken, by its digest.",

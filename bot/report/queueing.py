@@ -1,4 +1,4 @@
-"""What is said of a release that waits in line, and of one that was taken out of it."""
+"""What is said of a release that waits, in line or for its checks, and of one that was taken out of the line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bot.core.facts import LockRecord, QueueEntry
 from bot.report.comment import paragraphs
-from bot.report.markdown import cell, code, prose, row
+from bot.report.markdown import cell, code, link, prose, row
 from bot.report.words import clock, duration, listing, short
 
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
@@ -50,6 +50,21 @@ def queued_comment(place: Place, *, marker: str) -> str:
     )
     footer = f"<sub>as of {clock(waits.since.timestamp())} UTC · {code(f'/status {name}')} shows the line</sub>"
     return paragraphs([f"{marker}\n{heading}", "\n".join(table), then, footer])
+
+
+def checks_comment(environment: str, sha: str, sentence: str, *, until: float, run_url: str, marker: str) -> str:
+    """Return that a release waits for required checks, and until when at most (seconds since the epoch)."""
+    heading = f"### ⏳ {code(short(sha))} waits for its checks, for **{cell(environment)}**"
+    then = (
+        f"It goes on by itself once they are green, until {clock(until)} UTC at most. "
+        f"To wait no longer, cancel {link('its run', run_url)}."
+    )
+    return paragraphs([f"{marker}\n{heading}", prose(sentence), then])
+
+
+def checked_comment(environment: str, sha: str, *, marker: str) -> str:
+    """Return that the checks have ended well, and the release is about to begin."""
+    return paragraphs([f"{marker}\n### ⏳ The checks of {code(short(sha))} are green: on to **{cell(environment)}**"])
 
 
 def dequeued_comment(environment: str, gone: Sequence[QueueEntry], *, running: LockRecord | None, marker: str) -> str:

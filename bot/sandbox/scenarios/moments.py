@@ -14,6 +14,7 @@ PATIENCE = 60.0  # seconds; a moment that never comes must not hang a scenario
 BUILDS = "/v1/projects/{project}/locations/{location}/builds"
 JOB_RUN = "/v2/projects/{project}/locations/{location}/jobs/{job}:run"
 SERVICE = "/v2/projects/{project}/locations/{location}/services/{service}"
+COMMENTS = "/repos/{owner}/{repo}/issues/{issue_number}/comments"
 CREATE_REF = "/repos/{owner}/{repo}/git/refs"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bot.sandbox.scenarios.expectations import (
     COMMON,
+    deployments,
     ended,
     nothing_changed,
     reacted,
@@ -13,9 +14,10 @@ from bot.sandbox.scenarios.expectations import (
     serves,
     silent,
     spared,
+    true,
 )  # fmt: skip
 from bot.sandbox.scenarios.model import Expectation, Play, Scenario
-from bot.sandbox.scenarios.moments import CREATE_REF, Moment
+from bot.sandbox.scenarios.moments import COMMENTS, CREATE_REF, Moment
 
 CONFIG = ".github/slipway.yml"
 Prepare = Callable[[Play], object]
@@ -37,6 +39,21 @@ def _checks(*conclusions: str | None) -> Prepare:
             play.repository.check_run(play.shas["feature"], name="ci", conclusion=conclusion)
 
     return prepare
+
+
+def _awaited(play: Play) -> None:
+    """The check of the head still runs when dana comments; it ends once she has been told that it is waited for."""
+    play.release_main()
+    _checks(None)(play)
+    play.begin()
+    (check,) = (run for run in play.repository.state.check_runs.values() if run.sha == play.shas["feature"])
+
+    def end() -> None:
+        play.notes["while it waits"] = play.comments()[-1].body
+        play.repository.check_run(play.shas["feature"], name=check.name, conclusion="success")
+
+    Moment(play.world.github, "after", "POST", COMMENTS, act=end)
+    play.say("/deploy staging --wait")
 
 
 def _gates(text: str) -> Callable[[Play], None]:
@@ -155,6 +172,20 @@ SCENARIOS = (
     ),
     _refused(
         "pending-ci", "a required check still runs", _checks(None), "checks_pending", "still running", "`ci`"
+    ),
+    Scenario(
+        name="wait-for-checks",
+        summary="`/deploy staging --wait` while a required check still runs: the release begins once it is green",
+        act=_awaited,
+        expectations=(
+            *COMMON,
+            *ended("released", "released"),
+            *deployments("success"),
+            *serves("feature"),
+            *true("it says what it waits for", lambda play: "still running on" in play.notes["while it waits"]),
+            *says("is live on **staging**", comments=1),
+        ),
+        instant=True,
     ),
     _refused(
         "unknown-environment", "an environment that does not exist: the nearest name is suggested", _feature,

@@ -63,7 +63,8 @@ def _push(play: Play) -> None:
 def _push_overtaken(play: Play) -> None:
     """The run of main's earlier push fails and is started again when the merge is live already."""
     play.shas["main"] = play.repository.branches()["main"]
-    payload = play.repository.push_payload(actor="lee")  # no check has reported yet: refused
+    payload = play.repository.push_payload(actor="lee")
+    play.repository.check_run(play.shas["main"], name="ci", conclusion="failure")
     early = play.event("push", payload, actor="lee")
     play.repository.check_run(play.shas["main"], name="ci", conclusion="success")
     _push(play)
