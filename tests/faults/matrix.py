@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -231,7 +232,7 @@ def calls_of(workers: Workers, names: Sequence[str]) -> dict[str, list[str]]:
             raise StageError(f"{requests[index]['story']} without a fault: {json.dumps(told, indent=2)}")
         heard[requests[index]["story"]].append(told["calls"])
     return {
-        name: [call for call in first if all(call in other for other in others)]
+        name: [call for call in first if re.search(STORIES[name].only, call) and all(call in other for other in others)]
         for name, (first, *others) in heard.items()
     }
 

@@ -114,6 +114,7 @@ class Stage:
                 repository, run, event_name=event.name, payload=event.payload, event_path=folder / "event.json",
                 token=TOKEN,
             ),
+            **event.inputs,
             **(inputs or {}),
         )  # fmt: skip
         begun = time.monotonic()

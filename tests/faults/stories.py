@@ -6,15 +6,19 @@ once and a Dockerfile that runs nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from bot.sandbox.github.gitobjects import RefUpdate
+from bot.sandbox.github.model import iso
+from bot.sandbox.github.payloads import issue_comment
 from bot.sandbox.oci import Image
 from bot.sandbox.scenarios import looking, rollouts
 from bot.sandbox.scenarios.model import Play
 from bot.sandbox.wire import Act
-from bot.sandbox.world import World
+from bot.sandbox.world import Ran, World
 
 DOCKERFILE = (
     "FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nARG VERSION\nENV SHOP_VERSION=$VERSION SHOP_HEALTH={health}\n"
@@ -24,12 +28,13 @@ DOCKERFILE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What GitHub tells the action. ``number``: the thread where the bot is to answer."""
+    """What GitHub tells the action. ``number``: the thread where the bot is to answer, ``inputs``: of the action."""
 
     name: str
     payload: Mapping[str, Any]
     actor: str
     number: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Scene(Protocol):
@@ -42,12 +47,17 @@ class Scene(Protocol):
         """Let the action run, and expect that it released."""
         ...
 
+    def act(self, event: Event) -> Ran:
+        """Let the action run."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
     """``prepare`` makes what was there before; ``event`` is what happens then.
 
-    Without a fault the run ends as ``decision``, and ``serves`` (a name in ``shas``) has all the traffic.
+    Without a fault the run ends as ``decision``, and ``serves`` (a name in ``shas``) has all the traffic. ``only``:
+    which calls are hit (a pattern), where the others are those of another story.
     """
 
     name: str
@@ -56,6 +66,7 @@ class Story:
     event: Callable[[Scene], Event]
     decision: str
     serves: str
+    only: str = ""
 
 
 # -- pieces -------------------------------------------------------------------------------------------------
@@ -180,6 +191,44 @@ def _push(scene: Scene) -> Event:
     return Event(name="push", payload=repository.push_payload(actor="lee"), actor="lee", number=number)
 
 
+COMMAND = {"SLIPWAY_PHASE": "command"}
+GONE = "0" * 40  # in the place of what a ref points at: there is to be no such ref
+
+
+def _in_line(scene: Scene) -> None:
+    """Let dana's release be through while lee's has the environment, so that hers is told its place; then his ends."""
+    _proposed("fine")(scene)
+    world = scene.world
+    run = world.repository.start_run(event="issue_comment", actor="lee")
+    record = {
+        "version": 1, "environment": "staging", "run_id": run.id, "run_attempt": 1, "actor": "lee",
+        "pull_request": None, "sha": scene.shas["main"], "since": iso(world.github.now()), "reason": "",
+        "expires": None, "sticky": False,
+    }  # fmt: skip
+    tag = world.repository.git.write_tag(
+        target=scene.shas["main"], kind="commit", name="slipway-lock-staging", tagger=world.repository.person("lee"),
+        message=json.dumps(record),
+    )  # fmt: skip
+    ref = "refs/slipway/locks/staging"
+    world.repository.move_refs([RefUpdate(name=ref, after=tag)], actor="lee")
+    scene.act(replace(said(scene, "/deploy staging"), inputs=COMMAND))
+    world.repository.move_refs([RefUpdate(name=ref, before=tag, after=GONE)], actor="lee")
+    world.repository.finish_run(run)
+
+
+def _turn(scene: Scene) -> Event:
+    """Dana's turn has come."""
+    repository = scene.world.repository
+    number = next(n for n, issue in repository.state.issues.items() if issue.pull and issue.pull.head_ref == "feature")
+    command = next(comment for comment in repository.thread(number) if comment.body == "/deploy staging")
+    inputs = {
+        "SLIPWAY_PHASE": "release", "SLIPWAY_ENVIRONMENT": "staging", "SLIPWAY_SHA": scene.shas["feature"],
+    }  # fmt: skip
+    return Event(
+        name="issue_comment", payload=issue_comment(repository, command), actor="dana", number=number, inputs=inputs
+    )
+
+
 STORIES = {
     story.name: story
     for story in (
@@ -230,6 +279,23 @@ STORIES = {
             event=_push,
             decision="released",
             serves="merge",
+        ),
+        Story(
+            name="let-through",
+            summary="the first of two jobs lets `/deploy staging` through, and puts it into the line",
+            prepare=_proposed("fine"),
+            event=lambda scene: replace(said(scene, "/deploy staging"), inputs=COMMAND),
+            decision="release",
+            serves="main",
+        ),
+        Story(
+            name="turn",
+            summary="the second job, of a release that was told its place in the line: its calls about that, and its comment",
+            prepare=_in_line,
+            event=_turn,
+            decision="released",
+            serves="feature",
+            only=r"^github (POST graphql (Refs|MoveRef|ReleaseLock)|POST git/|(POST|PATCH) issues/.*comments)",
         ),
     )
 }
