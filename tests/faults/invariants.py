@@ -25,7 +25,7 @@ SERVICES = ("web", "worker")
 FINAL = frozenset({"success", "failure", "error"})
 ALARM = "the comment raises a false alarm"
 UNSAID = "it failed, and no comment says so"
-EXIT = {"released": 0, "answered": 0, "ignored": 0, "release": 0, "failed": 1, "cancelled": 1}
+EXIT = {"released": 0, "answered": 0, "done": 0, "ignored": 0, "release": 0, "failed": 1, "cancelled": 1}
 
 
 @dataclass(frozen=True, kw_only=True)

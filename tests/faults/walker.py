@@ -208,8 +208,8 @@ class Walker:
                 yield f"the status of {name} shows {sha}, and that is not what serves"
 
     def _take_unlock(self, step: Step) -> tuple[str, list[str]]:
-        said, problems = self._run(step, self.company.say(f"/unlock {step.environment}", 0), {"answered"})
-        if f"{HOLDS}{step.environment}" in self.stage.world.repository.refs(HOLDS) and "answered" in said:
+        said, problems = self._run(step, self.company.say(f"/unlock {step.environment}", 0), {"done"})
+        if f"{HOLDS}{step.environment}" in self.stage.world.repository.refs(HOLDS) and "done" in said:
             problems.append("unlocked, and still on hold")
         return said, problems
 
@@ -217,7 +217,7 @@ class Walker:
         if self.last is None:
             return "nothing: there was no run", []
         event, run, environment, inputs = self.last
-        anything = {"released", "failed", "refused", "answered", "cancelled"}
+        anything = {"released", "failed", "refused", "answered", "cancelled", "done"}
         return self._run(step, event, anything, again=run, environment=environment, inputs=inputs)
 
     def _take_end(self, step: Step) -> tuple[str, list[str]]:
