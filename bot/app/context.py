@@ -24,7 +24,7 @@ from bot.engine.gathering import Gatherer
 from bot.engine.verification import Prober
 from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
-from bot.report.comment import marker
+from bot.report.comment import marker, read_marker
 from bot.report.limits import fit
 from bot.report.markdown import prose
 from bot.settings import Settings
@@ -174,12 +174,24 @@ class Context:
             return None
         if fitted.overflow and rest:
             self.summary.append(fitted.overflow)
-        known = self._comments.get(request.id)
+        known = self._comments.get(request.id) or self._said_before(request)
         if known is None:
-            self._comments[request.id] = self.final.comment(request.issue, fitted.body)
+            known = self.final.comment(request.issue, fitted.body)
         elif known.body != fitted.body:
-            self._comments[request.id] = self._edited(request, known, fitted.body)
-        return self._comments[request.id]
+            known = self._edited(request, known, fitted.body)
+        self._comments[request.id] = known
+        return known
+
+    def _said_before(self, request: Request) -> CommentRef | None:
+        """Find the comment that an earlier attempt of this run has made: one command has one comment."""
+        if self.settings.run.attempt == 1:
+            return None
+        with suppress(SlipwayError):
+            for one in self.final.own_comments(request.issue):
+                marks = read_marker(one.body)
+                if marks.get("id") == request.id and not marks.get("told"):
+                    return CommentRef(id=one.id, body=one.body)
+        return None
 
     def _edited(self, request: Request, known: CommentRef, body: str) -> CommentRef:
         try:

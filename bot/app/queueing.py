@@ -36,6 +36,8 @@ def join(context: Context, request: Request, facts: Facts) -> None:
     name = facts.environment.name
     there = context.held(name).result()[name].queue
     running = facts.lock.record if facts.lock is not None and facts.lock_alive else None
+    if running is not None and running.expires is not None:  # a preview's, for a moment
+        running = None
     others = [one for one in queueing.waiting(there.entries or ()) if one.id != request.id]
     living = alive(context, others)
     before = [one for one in living if not _runs(one, running)]

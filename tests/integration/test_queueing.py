@@ -176,6 +176,25 @@ def test_a_dry_run_is_in_nobodys_way(line: Line) -> None:
     assert not line.entries()[0].dropped
 
 
+def test_a_previews_moment_is_waited_for_by_itself(line: Line) -> None:
+    record = replace(line.lock, expires=datetime(2026, 3, 2, 12, 5, tzinfo=UTC))
+    line.world.github.locks["staging"] = Lock(environment="staging", oid="f" * 40, record=record)
+    line.ask()
+    assert line.world.github.thread(7) == []
+
+
+def test_the_first_job_started_again_goes_on_with_its_comment(line: Line) -> None:
+    line.world.log.fail("put_queue")
+    with pytest.raises(UpstreamError):
+        line.ask()
+    line.world.log.heal()
+    event = line.world.comment("/deploy staging", comment_id=9001)
+    again = Run(id=601, attempt=2)
+    assert line.world.handle(event, phase="command", run=again).decision is Decision.RELEASE
+    assert len(line.world.github.thread(7)) == 1
+    assert "1st in line" in line.said()
+
+
 def test_in_one_job_whoever_holds_the_environment_is_named(line: Line) -> None:
     assert line.world.say("/deploy staging").reason is Reason.LOCKED
     assert line.world.github.queues == {}

@@ -151,23 +151,44 @@ def interrupted(world: Any, event: Any, at: str) -> None:
     assert world.github.kept[-1].state in {"pending", "in_progress"}
 
 
-@pytest.mark.parametrize("who", ["the next command", "the same run"])
-def test_a_run_that_died_before_its_record_says_so_in_its_comment(world: Any, who: str) -> None:
+def test_a_run_that_died_before_its_record_goes_on_in_its_comment(world: Any) -> None:
     world.released(6)
     event = world.comment("/deploy staging")
     dies(world, event, "create_deployment", run=Run(id=500, attempt=1))
     assert "🟡 Deploying" in world.shown
-    if who == "the same run":
-        world.handle(event, run=Run(id=500, attempt=2))
-        first, last = world.github.thread(7)
-        assert "is live on **staging**" in last
-    else:
-        world.pull(8)
-        world.say("/deploy staging", author="ada", number=8)
-        (first,) = world.github.thread(7)
-        assert "is live on **staging**" in world.github.thread(8)[-1]
-    assert "`0000007` on **staging** was interrupted" in first
+    world.handle(event, run=Run(id=500, attempt=2))
+    (said,) = world.github.thread(7)
+    assert "is live on **staging**" in said
     assert world.github.states() == ["inactive", "success"]
+
+
+def test_of_a_run_that_died_before_its_record_the_next_one_says_so_in_its_comment(world: Any) -> None:
+    world.released(6)
+    dies(world, world.comment("/deploy staging"), "create_deployment", run=Run(id=500, attempt=1))
+    world.pull(8)
+    world.say("/deploy staging", author="ada", number=8)
+    (said,) = world.github.thread(7)
+    assert "`0000007` on **staging** was interrupted" in said
+    assert "is live on **staging**" in world.github.thread(8)[-1]
+    assert world.github.states() == ["inactive", "success"]
+
+
+def test_a_command_that_is_run_again_has_one_comment_all_the_same(world: Any) -> None:
+    event = world.comment("/deploy nowhere")
+    world.handle(event, run=Run(id=500, attempt=1))
+    assert "There is no environment" in world.shown
+    mention = world.github.comment(7, world.shown.replace(" env=", " told=5 env="))
+    world.handle(event, run=Run(id=500, attempt=2))
+    assert len(world.github.thread(7)) == 1
+    assert len(world.github.bodies[mention.id]) == 1
+
+
+def test_where_the_earlier_comment_cannot_be_looked_for_another_is_made(world: Any) -> None:
+    event = world.comment("/deploy nowhere")
+    world.handle(event, run=Run(id=500, attempt=1))
+    world.log.fail("own_comments")
+    world.handle(event, run=Run(id=500, attempt=2))
+    assert len(world.github.thread(7)) == 2
 
 
 def test_only_the_bots_own_words_about_this_environment_are_put_right(world: Any) -> None:
