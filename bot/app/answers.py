@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from bot.app import queueing
 from bot.app.asking import environment_of
 from bot.app.context import Context, Request
 from bot.app.marks import in_force
 from bot.core.config import Config
-from bot.core.facts import Deployment, Held, Lock, LockRecord
+from bot.core.facts import Deployment, Held, Lock, LockRecord, QueueEntry
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.permissions import allowed, teams_of
@@ -19,6 +20,7 @@ from bot.core.registry import REGISTRY
 from bot.core.resolve import roles
 from bot.core.serving import Serving
 from bot.core.target import Target
+from bot.core.words import short
 from bot.errors import ConfigError, SlipwayError
 from bot.report.answers import Rights, help_comment, status_comment, whoami_comment
 from bot.report.words import clock, day_time
@@ -87,8 +89,17 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     ask = _only_recorded if permission in {"none", "read"} else _ask
     held, now = context.held(*names), datetime.fromtimestamp(context.clock.now(), UTC)
     asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
+    lines = {name: queueing.line(held.result()[name]) for name in names}
+    living = queueing.alive(context, [one for line in lines.values() for one in line])
     rows = [
-        _row(name, deployments.result(), in_force(context, held.result()[name], now), said.result(), config)
+        _row(
+            name,
+            deployments.result(),
+            in_force(context, held.result()[name], now),
+            said.result(),
+            config,
+            waiting=[one for one in lines[name] if one in living],
+        )
         for name, (deployments, said) in asked.items()
     ]
     context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
@@ -145,11 +156,14 @@ def _row(
     held: Held,
     said: Asked | str,
     config: Config,
+    *,
+    waiting: Sequence[QueueEntry] = (),
 ) -> EnvironmentStatus:
     history, hold = entries(deployments), held.hold
     serving = said.serving if isinstance(said, Asked) else said
     asked = isinstance(serving, Serving)
     notes = _drift(said) if isinstance(said, Asked) else (said,)
+    notes = (*(_waits(number, one) for number, one in enumerate(waiting, 1)), *notes)
     if hold is not None:
         notes = (f"{_on_hold(hold)}: `/unlock {name}` lets pushes release again", *notes)
     current = serving_entry(history, serving) if isinstance(serving, Serving) else _last_success(history)
@@ -171,7 +185,14 @@ def _row(
         history=tuple(entry.outcome for entry in reversed(history[:8])),
         url=url if "{" not in url else "",
         notes=notes,
+        waiting=len(waiting),
     )
+
+
+def _waits(number: int, one: QueueEntry) -> str:
+    where = f", PR {one.thread}" if one.thread else ""
+    since = clock(one.since.timestamp())
+    return f"in line at place {number}: `{short(one.sha)}` by {one.actor}{where}, since {since} UTC"
 
 
 def _last_success(history: tuple[Entry, ...]) -> Entry | None:

@@ -127,11 +127,15 @@ def refusal(request: Request, entry: QueueEntry) -> Refusal:
 
 
 # -- taken out --------------------------------------------------------------------------------------------------------
-def waiting_here(context: Context, request: Request, held: Held) -> tuple[QueueEntry, ...]:
-    """Return what waits in line and was said on the same thread; not what holds the environment."""
+def line(held: Held) -> tuple[QueueEntry, ...]:
+    """Return what is written down as waiting in line; not what holds the environment."""
     running = held.lock.record if held.lock is not None else None
-    mine = [one for one in queueing.waiting(held.queue.entries or ()) if one.thread == request.issue]
-    return tuple(one for one in alive(context, mine) if not _runs(one, running))
+    return tuple(one for one in queueing.waiting(held.queue.entries or ()) if not _runs(one, running))
+
+
+def waiting_here(context: Context, request: Request, held: Held) -> tuple[QueueEntry, ...]:
+    """Return what waits in line and was said on the same thread."""
+    return tuple(alive(context, [one for one in line(held) if one.thread == request.issue]))
 
 
 def drop(context: Context, request: Request, held: Held, entries: Iterable[QueueEntry]) -> tuple[QueueEntry, ...]:

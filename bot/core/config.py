@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from bot.core import windows
+from bot.core import freezes, windows
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", re.ASCII)
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -236,6 +236,18 @@ Windows = Annotated[
 ]
 
 
+def _freeze(text: str) -> str:
+    freezes.read(text)
+    return text
+
+
+Freezes = Annotated[
+    tuple[Annotated[str, AfterValidator(_freeze)], ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
 class Gates(Model):
     """What must hold before a release starts."""
 
@@ -279,6 +291,11 @@ class Gates(Model):
     )
     windows: Windows = Field(
         (), description="When it may be released to, e.g. `Mon-Fri 09:00-17:00 Europe/Berlin`. Default: always."
+    )
+    freezes: Freezes = Field(
+        (),
+        description="When nothing but rollbacks is possible, e.g. `2026-12-23 to 2027-01-02 Europe/Berlin (holidays)`: "
+        "whole days, or with times as in `2026-12-23 18:00 to 2027-01-02 08:00`.",
     )
     queue_time: Duration = Field(
         3600.0, description="How long a release may wait in line behind others; what waited longer is not started."

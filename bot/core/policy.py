@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.core import approvals as votes
-from bot.core import marks, queueing, windows
+from bot.core import freezes, marks, queueing, windows
 from bot.core import promotion as promotions
 from bot.core.approvals import Voices
 from bot.core.binding import named_is_head, pushed_before, sha_required
@@ -375,8 +375,19 @@ def not_claimed(facts: Facts) -> Refusal | None:
 
 
 def not_frozen(facts: Facts) -> Refusal | None:
-    """The environment is not frozen."""
-    return None if facts.freeze is None else marks.frozen(facts.environment.name, facts.freeze)
+    """The environment is not frozen: neither by somebody, nor by the configuration for this time."""
+    if facts.freeze is not None:
+        return marks.frozen(facts.environment.name, facts.freeze)
+    found = freezes.in_force(facts.environment.gates.freezes, facts.now)
+    if found is None:
+        return None
+    why = f" ({found.reason})" if found.reason else ""
+    return Refusal(
+        reason=Reason.FROZEN,
+        sentence=f"By its configuration `{facts.environment.name}` is frozen until "
+        f"{found.ends:%Y-%m-%d %H:%M} UTC{why}. Rollbacks are still possible.",
+        next=f"Come back at {found.ends:%a %Y-%m-%d %H:%M} UTC",
+    )
 
 
 def not_on_hold(facts: Facts) -> Refusal | None:

@@ -54,7 +54,7 @@ def read(text: str) -> Window:
         raise ValueError(f"{text!r} has an hour that no day has") from error
     if opens >= closes:
         raise ValueError(f"{text!r} closes before it opens; one that goes over midnight is written as two")
-    return Window(text=text, days=_days(match["days"]), opens=opens, closes=closes, zone=_zone(match["zone"] or "UTC"))
+    return Window(text=text, days=_days(match["days"]), opens=opens, closes=closes, zone=zone(match["zone"] or "UTC"))
 
 
 def _days(text: str) -> frozenset[int]:
@@ -66,7 +66,8 @@ def _days(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _zone(name: str) -> tzinfo:
+def zone(name: str) -> tzinfo:
+    """Return a time zone by its name. Raises ValueError."""
     if name == "UTC":
         return UTC
     try:

@@ -67,11 +67,12 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
     """
     if not rows:
         return paragraphs([f"{marker}\nNo environment is configured that you may see."])
-    heads = ["Environment", "Serving", "Since (UTC)", "Health", "Lock", f"Last {_LAST}"]
+    heads = ["Environment", "Serving", "Since (UTC)", "Health", "Lock, line", f"Last {_LAST}"]
     table = [row(*heads), "|---" * len(heads) + "|"]
     for one in rows:
         squares = "".join(_SQUARES.get(state, "⬜") for state in one.history[-_LAST:])
         lock = f"🔒 {prose(one.lock, 120)}" if one.lock else "free"
+        lock += f" · ⏳ {one.waiting} waiting" if one.waiting else ""
         table.append(
             row(code_link(one.environment, one.url), _serving(one), _since(one, now), _health(one), lock, squares)
         )

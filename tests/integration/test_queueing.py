@@ -395,6 +395,20 @@ def test_a_run_that_is_gone_waits_no_more(line: Line) -> None:
     assert line.ask("/cancel staging").outcome.reason is Reason.NOTHING_TO_CANCEL
 
 
+# -- looking ----------------------------------------------------------------------------------------------------------
+def test_the_status_shows_the_line(line: Line) -> None:
+    line.ask(number=9, author="ada")
+    gone = line.ask(number=8, author="lee")
+    line.ask()
+    line.world.github.alive.discard((gone.run.id, 1))
+    assert line.ask("/status", author="max").outcome.reason is Reason.STATUS_SHOWN
+    said = line.said()
+    assert "🔒 lee, since 11:59:00 UTC · ⏳ 2 waiting |" in said
+    assert "- **staging**: in line at place 1: `0000009` by ada, PR 9, since 12:00:05 UTC" in said
+    assert "- **staging**: in line at place 2: `0000007` by dana, PR 7, since 12:00:15 UTC" in said
+    assert said.count("waiting") == 1
+
+
 # -- writing it down --------------------------------------------------------------------------------------------------
 def test_two_come_at_once(line: Line) -> None:
     def other() -> None:

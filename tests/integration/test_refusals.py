@@ -361,7 +361,15 @@ def test_outside_of_its_windows_nothing_is_released(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "gates", ["windows: always", "windows: [Mon 09:00-17:00 Mars/Base]", "reviews: -1", "reviews: 11"]
+    "gates",
+    [
+        "freezes: always",
+        "freezes: [2027-01-02 to 2026-12-23]",
+        "windows: always",
+        "windows: [Mon 09:00-17:00 Mars/Base]",
+        "reviews: -1",
+        "reviews: 11",
+    ],
 )
 def test_gates_that_cannot_be_are_told_with_their_place(world: Any, gates: str) -> None:
     gated(world, gates)

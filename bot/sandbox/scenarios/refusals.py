@@ -220,6 +220,11 @@ SCENARIOS = (
         "outside-window", "it is no time for releases: the comment says when there is one",
         _gates("windows: 'Mon 00:00-00:01 Pacific/Kiritimati'"), "outside_window", "Come back at",
     ),
+    _refused(
+        "configured-freeze", "the configuration freezes the environment over these days: the comment says until when",
+        _gates("freezes: '2020-01-01 to 2099-12-31 (the long holidays)'"), "frozen",
+        "frozen until 2100-01-01 00:00 UTC (the long holidays)",
+    ),
     _refused("fork-refused", "the head is in a fork", _fork, "fork", "fork"),
     _refused("closed", "the pull request is closed", _closed, "pull_request_closed", "closed"),
     _refused("draft", "the pull request is a draft", _draft, "pull_request_draft", "draft", "ready for review"),

@@ -154,6 +154,10 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         ({"gates": "{approvals: 1}", "trigger": "dispatch", "pull_request": None, "voices": Voices()}, [Reason.APPROVAL_MISSING]),
         ({"gates": "{approvals: 1}", "command": ROLLBACK}, []),
         ({"voices": Voices(rejected=("lee",))}, []),  # not asked for
+        # freezes of the configuration
+        ({"gates": "{freezes: 2026-01-02 to 2026-01-03}", "now": COMMENTED}, [Reason.FROZEN]),
+        ({"gates": "{freezes: 2026-01-03 to 2026-01-04}", "now": COMMENTED}, []),
+        ({"gates": "{freezes: 2026-01-02 to 2026-01-03}", "now": COMMENTED, "command": ROLLBACK}, []),
         # windows; COMMENTED is a Friday
         ({"gates": "{windows: Fri 09:00-11:00}", "now": COMMENTED}, []),
         ({"gates": "{windows: ['Mon 09:00-11:00', 'Fri 10:00-10:01']}", "now": COMMENTED}, []),
@@ -223,6 +227,7 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({"gates": "{reviews: 1}"}, "no pull request brought it", "from a pull request"),
         ({"gates": "{up_to_date: true}", "behind": 2}, "`4f9a1c2` lacks 2 commits of `main`", "Merge `main`"),
         ({"gates": "{up_to_date: true}"}, "cannot be compared with `main`", "Merge `main`"),
+        ({"gates": "{freezes: 2026-01-01 to 2026-01-02 Europe/Berlin (a fair)}", "now": COMMENTED}, "is frozen until 2026-01-02 23:00 UTC (a fair). Rollbacks are still possible.", "Come back at Fri 2026-01-02 23:00 UTC"),
         ({"gates": "{windows: Mon 11:00-12:00 Europe/Berlin}", "now": COMMENTED}, "at `Mon 11:00-12:00 Europe/Berlin`, and it is Fri 10:00 UTC", "Mon 2026-01-05 10:00 UTC"),
         ({"freeze": CLAIM}, "`staging` is frozen by lee until 2026-01-02 12:00 UTC: demo.", "`/unfreeze staging`"),
         ({"claim": CLAIM}, "`staging` is locked for #12 by lee until 2026-01-02 12:00 UTC: demo.", "`/unlock staging --force`"),
