@@ -17,6 +17,7 @@ from bot.core.outcome import Decision, Outcome, Reason, Refusal
 from bot.core.policy import Trigger
 from bot.core.ports import HISTORY, GitHub, Sources
 from bot.core.redaction import Masker
+from bot.core.registry import REGISTRY
 from bot.core.spec import Spec
 from bot.core.target import Target
 from bot.engine.clock import Clock
@@ -102,7 +103,7 @@ class Context:
                 self.permission(request.actor)
             if request.trigger == "push":
                 self.ask(self.github.pull_requests_of, request.sha)
-            if request.number:
+            if request.number and REGISTRY[request.command.verb].about_head:
                 self.pull_request(request.number)
             if request.command.environment and request.command.verb != "preview":  # whose record is another
                 self.held(request.command.environment)

@@ -117,19 +117,19 @@ def _put(
 
 def _replace(context: Context, kind: MarkKind, there: Lock | None, record: LockRecord) -> Lock | None:
     """Put a mark in the place of the one that was found. None if there is another by now."""
-    if there is not None:
-        context.github.lift_mark(kind, there)
-    return context.github.put_mark(kind, record)
+    if there is None:
+        return context.github.put_mark(kind, record)
+    return context.github.move_mark(kind, there, record)
 
 
 def _take_back(context: Context, kind: MarkKind, changes: Sequence[Change], stored: Mapping[str, Held]) -> None:
     """Put the marks back as they were found: on all environments or on none."""
     for change in changes:
-        if change.put is not None:
-            context.github.lift_mark(kind, change.put)
         before: Lock | None = getattr(stored[change.environment], kind)
-        if before is not None and before.record is not None:
-            context.github.put_mark(kind, before.record)
+        if change.put is not None and before is not None and before.record is not None:
+            context.github.move_mark(kind, change.put, before.record)
+        elif change.put is not None:
+            context.github.lift_mark(kind, change.put)
 
 
 def _lift(

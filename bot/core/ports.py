@@ -187,6 +187,13 @@ class GitHub(Protocol):
         """Put a mark on an environment; None if there is one already. A lost reply is settled as for a lock."""
         ...
 
+    def move_mark(self, kind: MarkKind, there: Lock, record: LockRecord) -> Lock | None:
+        """Put a mark in the place of one that was read (compare and swap). None if there is another, or none, by now.
+
+        A lost reply is settled by reading the ref.
+        """
+        ...
+
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         """Take a mark off if it still is this one. False if it was not."""
         ...

@@ -47,6 +47,11 @@ class Verb:
     examples: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def about_head(self) -> bool:
+        """Whether it may be about a pull request's head; what is promoted is not that of the thread."""
+        return (self.mutates or "sha" in self.takes) and self.name != "promote"
+
 
 _REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
 _DRY_RUN = Flag(name="dry-run", summary="Say what would be done, and do nothing.")

@@ -12,6 +12,7 @@ from bot.core.commands import Command, parse_comment
 from bot.core.events import CommentEvent, Event
 from bot.core.facts import PullRequest
 from bot.core.ports import HISTORY, GitHub
+from bot.core.registry import REGISTRY
 from bot.engine.gathering import Gatherer
 
 
@@ -28,7 +29,7 @@ def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: 
     gatherer.once(github.permission, event.author)
     gatherer.once(github.file, config_path, event.default_branch)
     first = next((item for item in asked if isinstance(item, Command)), None)
-    if event.is_pull_request and (first is None or first.verb != "promote"):
+    if event.is_pull_request and (first is None or REGISTRY[first.verb].about_head):
         pull = gatherer.once(github.pull_request, event.number)
         if first is not None and first.verb == "deploy":
             pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))

@@ -411,6 +411,10 @@ class Api:
         """See the port. 2 calls; 3 when there is one."""
         return self._locks.take(kind, record)
 
+    def move_mark(self, kind: MarkKind, there: Lock, record: LockRecord) -> Lock | None:
+        """See the port. 2 calls; 3 when there is something else."""
+        return self._locks.move(kind, there, record)
+
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         """See the port. 1 call (GraphQL), one more when no mark was read before."""
         return self._locks.release(kind, mark)

@@ -117,22 +117,7 @@ class Locks:
     def take(self, kind: MarkKind, record: LockRecord) -> Lock | None:
         """Claim an environment (2 calls; 3 when it is held or a reply was lost)."""
         what = f"{kind} {record.environment}"
-        since = record.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        # A fixed tagger makes the same object of the same record: sending this twice does no harm.
-        tag = {
-            "tag": f"slipway-{kind}-{record.environment}",
-            "message": dump(record),
-            "object": record.sha,
-            "type": "commit",
-            "tagger": {
-                "name": record.actor,
-                "email": f"{record.actor}@users.noreply.github.com",
-                "date": since,
-            },
-        }
-        made = self._transport.call(Request(verb="POST", path="/git/tags", what=what, needs=NEEDS, body=tag))
-        with shaped(what):
-            oid = sha(made.data, "sha")
+        oid = self._made(_tag(kind, record), what)
         claim = Lock(environment=record.environment, oid=oid, record=record)
         body = {"ref": ref_name(record.environment, kind), "sha": oid}
         request = Request(verb="POST", path="/git/refs", what=what, needs=NEEDS, body=body)
@@ -149,6 +134,19 @@ class Locks:
         except ConflictError:
             # The ref is there. It is ours when it points at our object: a proxy on the way may repeat requests too.
             return found()
+
+    def move(self, kind: MarkKind, there: Lock, record: LockRecord) -> Lock | None:
+        """Put a mark in the place of one that was read (2 calls, one more when there is another by now)."""
+        what = f"renew the {kind} of {record.environment}"
+        oid = self._made(_tag(kind, record), what)
+        moved = self._moved(record.environment, ref_name(record.environment, kind), there.oid, oid, what)
+        return Lock(environment=record.environment, oid=oid, record=record) if moved else None
+
+    def _made(self, tag: dict[str, Any], what: str) -> str:
+        """Make a tag object; the same again makes the same one, so that sending this twice does no harm."""
+        made = self._transport.call(Request(verb="POST", path="/git/tags", what=what, needs=NEEDS, body=tag))
+        with shaped(what):
+            return sha(made.data, "sha")
 
     def release(self, kind: MarkKind, lock: Lock) -> bool:
         """Delete the lock if it still is this one (1 call; 2 when no lock was read before, or it was not this one)."""
@@ -195,11 +193,11 @@ class Locks:
 
     def _put_list(self, environment: str, ref: str, before: str, tag: dict[str, Any] | None, what: str) -> bool:
         """Move a ref from what it was read at (``""``: nothing) to a new tag object, or away."""
-        there, after = before or GONE, GONE
-        if tag is not None:
-            made = self._transport.call(Request(verb="POST", path="/git/tags", what=what, needs=NEEDS, body=tag))
-            with shaped(what):
-                after = sha(made.data, "sha")
+        after = self._made(tag, what) if tag is not None else GONE
+        return self._moved(environment, ref, before or GONE, after, what)
+
+    def _moved(self, environment: str, ref: str, there: str, after: str, what: str) -> bool:
+        """Move a ref by compare-and-swap. False if it pointed at something else."""
         if after == there:
             return True
         variables = {
@@ -241,6 +239,21 @@ class Locks:
     def _held_by(self, kind: MarkKind, lock: Lock) -> bool:
         held = self.read(kind, lock.environment)
         return held is not None and held.oid == lock.oid
+
+
+def _tag(kind: MarkKind, record: LockRecord) -> dict[str, Any]:
+    """Return the tag object that holds a record. A fixed tagger makes the same object of the same record."""
+    return {
+        "tag": f"slipway-{kind}-{record.environment}",
+        "message": dump(record),
+        "object": record.sha,
+        "type": "commit",
+        "tagger": {
+            "name": record.actor,
+            "email": f"{record.actor}@users.noreply.github.com",
+            "date": record.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    }
 
 
 def _approvals(environment: str, ref: Any, what: str) -> Approvals:

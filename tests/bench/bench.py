@@ -172,6 +172,47 @@ def deploy(bench: Bench) -> list[Row]:
     ]  # fmt: skip
 
 
+QUESTIONS = ("/status", "/help", "/history staging", "/diff staging", "/changelog staging", "/whoami")
+
+
+def questions(bench: Bench) -> list[Row]:
+    """Ask what changes nothing, of an environment that has been released to a few times."""
+    number = growth.pull(bench.world, "asking")
+    rows = []
+    for body in QUESTIONS:
+        asked = [bench.act(body, number) for _ in range(bench.runs)]
+        calls = [len(essential(log)) for *_, log in asked]
+        rows.append(
+            Row(what=f"`{body}`, from the start of the process to the answer", unit="s", values=[took for took, *_ in asked],
+                bound=0.7, note=f"{statistics.median(calls):.0f} calls beside the reaction")
+        )  # fmt: skip
+        if body == "/help":
+            rows.append(Row(what="`/help`: calls beside the reaction", unit="calls", values=calls, bound=3))
+    return rows
+
+
+def refusals(bench: Bench) -> list[Row]:
+    """Ask for what is refused: because of a red check, a wrong name, and somebody's freeze."""
+    world = bench.world
+    red = growth.pull(world, "red")
+    head = world.repository.branches()["red"]
+    world.repository.check_run(head, name="ci", conclusion="failure")
+    rows = []
+    for why, body in (("a red check", "/deploy staging"), ("no such environment", "/deploy stagign")):
+        asked = [bench.act(body, red) for _ in range(bench.runs)]
+        trips = [chain(essential(log)) for *_, log in asked]
+        rows.append(
+            Row(what=f"A refusal ({why}): round trips on the critical path", unit="calls", values=trips, bound=8,
+                note=f"{statistics.median(took for took, *_ in asked):.2f} s to the answer")
+        )  # fmt: skip
+    return rows
+
+
+def essential(log: Sequence[Call]) -> list[Call]:
+    """Leave the reactions out: nobody waits for them."""
+    return [call for call in log if "/reactions" not in call.path]
+
+
 class _Steps:
     """A target whose build takes a while, and a clock that only waits advance: the engine's polling, nothing else."""
 
@@ -236,7 +277,8 @@ def measure(runs: int, python: str) -> list[Row]:
         bench.act("/help", growth.pull(world, "first"))  # not counted: the files are read from disk once
         number = growth.pull(world, "talk")
         parts: list[Callable[[], list[Row]]] = [
-            lambda: ordinary(bench, number), lambda: reaction(bench, number), lambda: deploy(bench), polling, reading,
+            lambda: ordinary(bench, number), lambda: reaction(bench, number), lambda: deploy(bench),
+            lambda: questions(bench), lambda: refusals(bench), polling, reading,
             lambda: yardstick(bench),
         ]  # fmt: skip
         for part in parts:

@@ -427,6 +427,15 @@ class FakeGitHub:
             self.marks[kind][record.environment] = mark
             return mark
 
+    def move_mark(self, kind: MarkKind, there: Lock, record: LockRecord) -> Lock | None:
+        self._log(f"move_{kind}", record.environment)
+        with self._mutex:
+            if self.marks[kind].get(record.environment) != there:
+                return None
+            mark = Lock(environment=record.environment, oid=f"{next(self._ids):040x}", record=record)
+            self.marks[kind][record.environment] = mark
+            return mark
+
     def lift_mark(self, kind: MarkKind, mark: Lock) -> bool:
         self._log(f"lift_{kind}", mark.environment)
         with self._mutex:

@@ -312,12 +312,10 @@ def test_where_one_environment_is_lost_to_another_none_is_locked(shop: Any) -> N
     """The refusal says that nothing was changed, so nothing may be: what was renewed is as before, too."""
     shop.say("/lock staging --reason=before --for=1h", author="max")
     before = shop.github.marks["claim"]["staging"].record
-    puts: list[str] = []
 
-    def race() -> None:
-        puts.append("put")
-        if len(puts) == 2:  # staging is locked already; production is somebody else's by now
-            shop.github.marks["claim"]["production"] = theirs("production")
+    def race() -> None:  # staging is renewed already; production is somebody else's by now
+        assert shop.github.marks["claim"]["staging"].record != before
+        shop.github.marks["claim"]["production"] = theirs("production")
 
     shop.log.hooks["put_claim"] = race
     outcome = shop.say("/lock all --reason=audit", author="max")
@@ -325,6 +323,23 @@ def test_where_one_environment_is_lost_to_another_none_is_locked(shop: Any) -> N
     assert "Nothing was changed" in shop.shown
     assert shop.github.marks["claim"]["staging"].record == before
     assert shop.github.marks["claim"]["production"].record.actor == "ada"
+
+
+def test_a_lock_is_renewed_without_a_moment_between(shop: Any) -> None:
+    shop.say(LOCK)
+    seen = []
+    shop.log.hooks["move_claim"] = lambda: seen.append(shop.github.marks["claim"]["staging"].record.reason)
+    assert shop.say('/lock staging --reason="longer" --for=5h').reason is Reason.LOCK_SET
+    assert seen == ["demo at ten"]
+    assert shop.github.marks["claim"]["staging"].record.reason == "longer"
+    assert shop.log.named("lift_claim") == []
+
+
+def test_a_lock_that_is_taken_away_while_it_is_renewed(shop: Any) -> None:
+    shop.say(LOCK)
+    shop.log.hooks["move_claim"] = lambda: shop.github.marks["claim"].update(staging=theirs("staging"))
+    assert shop.say(LOCK).reason is Reason.CLAIMED
+    assert shop.github.marks["claim"]["staging"].record.actor == "ada"
 
 
 def test_a_lock_that_is_another_by_now_stays_and_that_is_said(shop: Any) -> None:

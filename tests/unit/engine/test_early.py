@@ -77,7 +77,9 @@ HEAD = {("checks", "a" * 40), ("pushed_at", "topic", "a" * 40)}
         ("/rollback staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
         ("/promote staging", {DANA, CONFIG} | ENVIRONMENT),
         ("/deploy", {DANA, CONFIG, PULL}),
-        ("/help", {DANA, CONFIG, PULL}),
+        ("/help", {DANA, CONFIG}),
+        ("/status staging", {DANA, CONFIG} | ENVIRONMENT),
+        ("/diff staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
         ("/deploi staging", {DANA, CONFIG, PULL}),
         ("/preview create staging", {DANA, CONFIG, PULL}),  # its record is another
     ],

@@ -262,3 +262,29 @@ def test_a_release_whose_reply_was_lost_did_release(wire: Any, api: Api) -> None
     wire.graphql(None, errors=REFUSED)
     wire.graphql(FREE)
     assert api.release_lock(LOCK) is True
+
+
+# -- renewing -------------------------------------------------------------------------------------------------
+MOVED = {"updateRefs": {"clientMutationId": None}}
+STALE = [{"type": "STALE_DATA", "message": "Expected refs/slipway/claims/staging to point at …"}]
+
+
+def test_renewing_moves_the_ref_at_once(wire: Any, api: Api) -> None:
+    wire.rest("POST", "/git/tags", {"sha": OTHER}, status=201)
+    wire.graphql({"repository": {"id": "R_1", "mark": None}})
+    wire.graphql(MOVED)
+    moved = api.move_mark("claim", LOCK, RECORD)
+    assert moved == replace(LOCK, oid=OTHER)
+    assert wire.body(2)["variables"] == {
+        "repository": "R_1", "ref": "refs/slipway/claims/staging", "before": OID, "after": OTHER,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("now", "ours"), [("f" * 40, False), (OTHER, True)])
+def test_renewing_what_has_moved_meanwhile(wire: Any, api: Api, now: str, *, ours: bool) -> None:
+    """By somebody who was faster, or by a request of our own whose reply was lost."""
+    wire.rest("POST", "/git/tags", {"sha": OTHER}, status=201)
+    wire.graphql({"repository": {"id": "R_1", "mark": None}})
+    wire.graphql(None, errors=STALE)
+    wire.graphql(held(now))
+    assert (api.move_mark("claim", LOCK, RECORD) is not None) is ours
