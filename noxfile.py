@@ -136,4 +136,5 @@ def lock(session: nox.Session) -> None:
     for name, groups in LOCKS.items():
         bound = () if name == "run" else ("-c", "requirements/run.txt")
         session.run(*command, "pyproject.toml", *groups, *bound, "-o", f"requirements/{name}.txt")
+    session.run(*command, "--group", "command", "-c", "requirements/run.txt", "-o", "requirements/command.txt")
     session.run(*command, "--group", "nox", "-o", "requirements/nox.txt")

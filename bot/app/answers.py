@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot.app import queueing
-from bot.app.asking import environment_of
+from bot.app.asking import elsewhere, environment_of
 from bot.app.context import Context, Request
 from bot.app.marks import in_force
 from bot.core.config import Config
@@ -86,7 +86,11 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     names = [request.command.environment] if request.command.environment else list(config.environments)
     # On a public repository everybody may read: whoever may do no more makes us use no rights to the cloud.
     permission = context.permission(request.actor).result()
-    ask = _only_recorded if permission in {"none", "read"} else _ask
+    ask: Callable[[Context, Config, str], Asked | str] = _ask
+    if permission in {"none", "read"}:
+        ask = _only_recorded
+    elif elsewhere(context):
+        ask = _without_rights
     held, now = context.held(*names), datetime.fromtimestamp(context.clock.now(), UTC)
     asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
     lines = {name: queueing.line(held.result()[name]) for name in names}
@@ -118,8 +122,12 @@ def _only_recorded(_context: Context, _config: Config, _name: str) -> str:
     return "only those who may do more than read are told what the target says"
 
 
+def _without_rights(_context: Context, _config: Config, name: str) -> str:
+    return f"the job that answers has no rights to the cloud; `/verify {name}` asks what serves"
+
+
 def _ask(context: Context, config: Config, name: str) -> Asked | str:
-    """Ask what serves, or return why it cannot be asked (the command job has no cloud rights)."""
+    """Ask what serves, or return why it cannot be asked."""
     try:
         environment = environment_of(context, config, name)
         target = context.connect(environment.spec)

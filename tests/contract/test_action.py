@@ -228,6 +228,20 @@ def test_the_act_step_runs_our_bot_in_an_environment_of_its_own(action: dict[str
     assert list((site / "bot" / "__pycache__").glob("cli.*.pyc"))
 
 
+@pytest.mark.parametrize(
+    ("phase", "lock"), [("all", "run"), ("command", "command"), ("release", "run"), ("ask", "run"), ("", "run")]
+)
+def test_the_job_without_rights_installs_no_cloud_library(
+    action: dict[str, Any], job: Job, phase: str, lock: str
+) -> None:
+    process = job.start(
+        steps(action)["act"], {"action": "opened"}, GITHUB_EVENT_NAME="pull_request", SLIPWAY_PHASE=phase
+    )
+    process.communicate(timeout=120)
+    _, installed = job.calls()
+    assert installed["args"][-1] == str(job.root / "requirements" / f"{lock}.txt")
+
+
 def test_a_failed_install_fails_the_step(action: dict[str, Any], job: Job) -> None:
     (job.folder / "bin" / "uv").write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
     process = job.start(steps(action)["act"], {}, GITHUB_EVENT_NAME="push")

@@ -30,7 +30,7 @@ def names(requirements: list[Any]) -> set[str]:
 
 
 def test_there_is_a_lock_for_every_use() -> None:
-    assert [path.stem for path in LOCKS] == ["demo", "dev", "nox", "run"]
+    assert [path.stem for path in LOCKS] == ["command", "demo", "dev", "nox", "run"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -56,6 +56,10 @@ def test_what_is_tested_is_what_runs() -> None:
     run, demo, dev = (pins(ROOT / f"requirements/{name}.txt") for name in ("run", "demo", "dev"))
     assert run.items() <= demo.items()
     assert demo.items() <= dev.items()
+    command = pins(ROOT / "requirements/command.txt")
+    assert command.items() <= run.items()
+    assert set(PROJECT["dependency-groups"]["command"]) <= set(PROJECT["project"]["dependencies"])
+    assert not {name for name in command if name.startswith(("google", "grpc", "heroku", "proto"))}
 
 
 def test_the_demo_stays_light() -> None:

@@ -85,10 +85,18 @@ def test_status_shows_a_split(world: Any) -> None:
 def test_status_from_the_record_where_the_target_cannot_be_asked(world: Any, error: Exception, word: str) -> None:
     world.released(7)
     world.log.fail("connect", error=error)
-    answered(world, world.say("/status staging", phase="command"), Reason.STATUS_SHOWN)
+    answered(world, world.say("/status staging"), Reason.STATUS_SHOWN)
     assert "`0000007`" in world.shown
     assert "from the record" in world.shown
     assert word in world.shown
+
+
+def test_status_in_the_job_without_rights_does_not_ask_the_target(world: Any) -> None:
+    world.released(7)
+    answered(world, world.say("/status staging", phase="command"), Reason.STATUS_SHOWN)
+    assert not world.log.named("connect")
+    assert "from the record" in world.shown
+    assert "`/verify staging` asks what serves" in world.shown
 
 
 def test_status_for_a_mere_reader_uses_no_right_to_the_cloud(world: Any) -> None:
