@@ -66,6 +66,11 @@ class Execution:
         with self.lock:
             return copy.deepcopy(self.resource)
 
+    def shown_tasks(self) -> list[Json]:
+        """Return copies of the Tasks that have begun, in their order."""
+        with self.lock:
+            return [copy.deepcopy(task) for task in self.tasks.values()]
+
     def run(self) -> Json:
         """Run every task, ``parallelism`` at a time. Raises RunError when one did not succeed."""
         template = self.resource["template"]
@@ -149,14 +154,16 @@ class Execution:
             "index": index, "reconciling": True, "labels": dict(self.resource["labels"]),
             "logUri": self.resource["logUri"],
         }  # fmt: skip
-        self.tasks[name] = task
+        with self.lock:
+            self.tasks[name] = task
         self._add("runningCount")
         retries = template["maxRetries"]
         for number in range(retries + 1):
             ended = self._attempt(index, number, image)
             if ended.good or ended.cancelled or number == retries:
                 break
-            task["retried"] = number + 1
+            with self.lock:
+                task["retried"] = number + 1
             if number == 0:
                 self._add("retriedCount")
         self._add("runningCount", -1)
@@ -170,10 +177,11 @@ class Execution:
         result: Json = {"status": {"code": 0 if ended.good else 2, "message": ended.message}}
         if ended.exit_code is not None:
             result["exitCode"] = ended.exit_code
-        task.update(
-            reconciling=False, completionTime=now, updateTime=now, observedGeneration="1", lastAttemptResult=result,
-            conditions=[self.platform.condition("Completed", state, ended.message, **ended.reasons)],
-        )  # fmt: skip
+        with self.lock:
+            task.update(
+                reconciling=False, completionTime=now, updateTime=now, observedGeneration="1", lastAttemptResult=result,
+                conditions=[self.platform.condition("Completed", state, ended.message, **ended.reasons)],
+            )  # fmt: skip
 
     def _attempt(self, index: int, number: int, image: Image) -> Attempt:
         template = self.resource["template"]

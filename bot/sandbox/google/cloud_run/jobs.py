@@ -87,18 +87,18 @@ class Jobs:
         return answer(paginate(request, [job.shown() for job in reversed(list(self.all.values()))], "jobs"))
 
     def _list_executions(self, request: Request) -> Response:
-        newest_first = [each.shown() for each in reversed(self._find(request).executions.values())]
+        newest_first = [each.shown() for each in reversed(list(self._find(request).executions.values()))]
         return answer(paginate(request, newest_first, "executions"))
 
     def _list_tasks(self, request: Request) -> Response:
-        tasks = self._execution(request)[1].tasks
-        return answer(paginate(request, [copy.deepcopy(task) for task in list(tasks.values())], "tasks"))
+        return answer(paginate(request, self._execution(request)[1].shown_tasks(), "tasks"))
 
     def _get_task(self, request: Request) -> Response:
-        tasks = self._execution(request)[1].tasks
-        if request.params["task"] not in tasks:
-            raise missing("TASK", request.params["task"], self.platform)
-        return answer(tasks[request.params["task"]])
+        wanted = f"/tasks/{request.params['task']}"
+        for task in self._execution(request)[1].shown_tasks():
+            if task["name"].endswith(wanted):
+                return answer(task)
+        raise missing("TASK", request.params["task"], self.platform)
 
     # -- writing --------------------------------------------------------------------------------------------------
     def _desired(self, current: Json, request: Request) -> Json:
@@ -180,7 +180,7 @@ class Jobs:
         shown = {**job.shown(), "deleteTime": self.platform.now()}
         if request.arg("validateOnly") == "true":
             return answer(self.platform.operations.done("Job", job.shown()))
-        for execution in job.executions.values():
+        for execution in list(job.executions.values()):
             execution.cancel()
         with self.lock:
             self.all.pop(job.name, None)

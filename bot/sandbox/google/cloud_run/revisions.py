@@ -67,13 +67,14 @@ class Revision:
         try:
             containers = self.template["containers"]
             self.images = [platform.launcher.resolve(container["image"]) for container in containers]
-            self.resource["containerStatuses"] = [
+            statuses = [
                 {
                     **({"name": container["name"]} if "name" in container else {}),
                     "imageDigest": digest_reference(container["image"], image.digest),
                 }
                 for container, image in zip(containers, self.images, strict=True)
             ]
+            self._note(containerStatuses=statuses)
             platform.launcher.check_secrets(self.template)
             with self._lock:
                 self.instance = self._launch()
@@ -94,16 +95,20 @@ class Revision:
 
     def _settle(self) -> None:
         platform = self.platform
-        self.resource.update(reconciling=False, observedGeneration="1", updateTime=platform.now())
         if self.failure is None:
             kinds = ("Ready", "ContainerHealthy", "ContainerReady", "ResourcesAvailable")
-            self.resource["conditions"] = [platform.condition(kind, conditions.SUCCEEDED) for kind in kinds]
-            return
-        failed = "ContainerHealthy" if "revisionReason" in self.failure.reasons else "ContainerReady"
-        self.resource["conditions"] = [
-            platform.condition(kind, conditions.FAILED, self.failure.message, **self.failure.reasons)
-            for kind in ("Ready", failed)
-        ]
+            found = [platform.condition(kind, conditions.SUCCEEDED) for kind in kinds]
+        else:
+            failed = "ContainerHealthy" if "revisionReason" in self.failure.reasons else "ContainerReady"
+            found = [
+                platform.condition(kind, conditions.FAILED, self.failure.message, **self.failure.reasons)
+                for kind in ("Ready", failed)
+            ]
+        self._note(reconciling=False, observedGeneration="1", updateTime=platform.now(), conditions=found)
+
+    def _note(self, **fields: Any) -> None:
+        """Put another resource in place: readers in other threads hold a whole one, never one half written."""
+        self.resource = {**self.resource, **fields}
 
     def _launch(self) -> Instance:
         """Start the main container. Sidecars are resolved and checked, but have no process here."""

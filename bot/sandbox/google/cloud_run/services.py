@@ -189,7 +189,7 @@ class Services:
         """Stop every service."""
         for service in list(self.all.values()):
             service.site.close()
-            for revision in service.revisions.values():
+            for revision in list(service.revisions.values()):
                 revision.stop()
 
     # -- finding ----------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class Services:
 
         def work() -> Json:
             service.site.close()
-            for revision in service.revisions.values():
+            for revision in list(service.revisions.values()):
                 revision.stop()
             return {**service.shown(), "deleteTime": self.platform.now()}
 

@@ -96,7 +96,7 @@ class Pool:
         return self.shown()
 
     def _apply(self) -> None:
-        fresh = [each for each in self.revisions.values() if each.resource["reconciling"]]
+        fresh = [each for each in list(self.revisions.values()) if each.resource["reconciling"]]
         for revision in fresh:
             revision.bring_up()
             if not revision.ready:
@@ -112,10 +112,11 @@ class Pool:
         for revision in chosen:
             revision.running()
         self.working = chosen
-        for revision in self.revisions.values():
+        for revision in list(self.revisions.values()):
             if revision not in chosen:
                 revision.stop()
-        self.resource["instanceSplitStatuses"] = copy.deepcopy(splits)
+        with self.lock:
+            self.resource["instanceSplitStatuses"] = copy.deepcopy(splits)
 
     def _revision_of(self, split: Json) -> Revision:
         name = split.get("revision", "")
@@ -162,5 +163,5 @@ class Pool:
         self._closed.set()
         with self._reconciling:
             self.working = []
-            for revision in self.revisions.values():
+            for revision in list(self.revisions.values()):
                 revision.stop()
