@@ -10,8 +10,9 @@ from bot.app import queueing
 from bot.app.asking import elsewhere, environment_of
 from bot.app.context import Context, Request
 from bot.app.marks import in_force
+from bot.app.readiness import readiness, skew
 from bot.core.config import Config
-from bot.core.facts import Deployment, Held, Lock, LockRecord, QueueEntry
+from bot.core.facts import Commit, Deployment, Held, Lock, LockRecord, QueueEntry
 from bot.core.marks import until
 from bot.core.outcome import Decision, EnvironmentStatus, HelpEntry, Outcome, Reason, ServiceLine
 from bot.core.permissions import allowed, teams_of
@@ -95,18 +96,28 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
     lines = {name: queueing.line(held.result()[name]) for name in names}
     living = queueing.alive(context, [one for line in lines.values() for one in line])
+    skews = {name: context.gatherer.ask(skew, context, config, name) for name in names}
+    ready = []
+    if request.number and permission not in {"none", "read"}:
+        read = context.gatherer.ask
+        ready = [read(readiness, context, config, request, name, held, permission) for name in names]
     rows = [
         _row(
+            context,
             name,
             deployments.result(),
             in_force(context, held.result()[name], now),
             said.result(),
             config,
             waiting=[one for one in lines[name] if one in living],
+            notes=skews[name].result(),
         )
         for name, (deployments, said) in asked.items()
     ]
-    context.say(request, status_comment(rows, now=context.clock.now(), marker=context.marker(request)))
+    body = status_comment(
+        rows, [one.result() for one in ready], now=context.clock.now(), marker=context.marker(request)
+    )
+    context.say(request, body)
     return context.ended(request, Decision.ANSWERED, Reason.STATUS_SHOWN)
 
 
@@ -159,6 +170,7 @@ def _drift(said: Asked) -> tuple[str, ...]:
 
 
 def _row(
+    context: Context,
     name: str,
     deployments: tuple[Deployment, ...],
     held: Held,
@@ -166,11 +178,13 @@ def _row(
     config: Config,
     *,
     waiting: Sequence[QueueEntry] = (),
+    notes: tuple[str, ...] = (),
 ) -> EnvironmentStatus:
+    """Return what is said of an environment. ``notes`` are said besides."""
     history, hold = entries(deployments), held.hold
     serving = said.serving if isinstance(said, Asked) else said
     asked = isinstance(serving, Serving)
-    notes = _drift(said) if isinstance(said, Asked) else (said,)
+    notes = (*notes, *(_drift(said) if isinstance(said, Asked) else (said,)))
     notes = (*(_waits(number, one) for number, one in enumerate(waiting, 1)), *notes)
     if hold is not None:
         notes = (f"{_on_hold(hold)}: `/unlock {name}` lets pushes release again", *notes)
@@ -183,6 +197,7 @@ def _row(
     return EnvironmentStatus(
         environment=name,
         sha=sha,
+        commit=_commit(context, history, sha),
         since=current.deployment.created_at.timestamp() if current else 0.0,
         actor=current.record.actor if current else "",
         state=history[0].outcome if history else "",
@@ -195,6 +210,13 @@ def _row(
         notes=notes,
         waiting=len(waiting),
     )
+
+
+def _commit(context: Context, history: tuple[Entry, ...], sha: str) -> Commit | None:
+    """Return a commit with its subject, as far as a deployment of it tells that."""
+    subject = next((one.deployment.subject for one in history if one.deployment.sha == sha), "")
+    url = f"{context.settings.server_url}/{context.settings.repository}/commit/{sha}"
+    return Commit(sha=sha, subject=subject, url=url) if sha else None
 
 
 def _waits(number: int, one: QueueEntry) -> str:
@@ -219,6 +241,7 @@ def _lines(serving: Serving) -> tuple[ServiceLine, ...]:
             now_percent=shares[state.service],
             url=state.url,
             healthy=state.exists and shares[state.service] == 100,
+            digest=state.digest,
         )
         for state in serving.services
     )

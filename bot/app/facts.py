@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from bot.app import approving, marks, promoting
 from bot.app.context import Context, Request
 from bot.core.config import Config
-from bot.core.facts import Checks, CheckState, Deployment, Lock, PullRequest, QueueEntry, Reviews
+from bot.core.facts import Checks, CheckState, Comparison, Deployment, Held, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.policy import Facts, judge
 from bot.core.ports import HISTORY
@@ -57,23 +58,26 @@ def gather(
     sha: str,
     *,
     turn: QueueEntry | None = None,
+    held: Future[Mapping[str, Held]] | None = None,
+    looking: bool = False,
 ) -> tuple[Facts, Future[Target]]:
     """Ask for everything at once, and have the target connected meanwhile (its libraries are heavy).
 
-    ``turn``: what is written down of the release's wait in line.
+    ``turn``: what is written down of the release's wait in line; ``held``: what is on the environment, where that was
+    asked for already. ``looking``: nothing will be released, so nothing is asked of the clouds.
     """
     github, name = context.github, request.command.environment
     gates = config.environments[name].gates or config.gates
     deploying, now = request.command.verb != "rollback", datetime.fromtimestamp(context.clock.now(), UTC)
     source = promoting.history(context, config, request)
-    promoted = promoting.image(context, config, request, sha, now)
+    # The command job has no cloud rights.
+    releasing = context.settings.phase != "command" and not looking
+    promoted = promoting.image(context, config, request, sha, now) if releasing else given(None)
     version = context.ask(_version, context, sha) if deploying and _uses_version(context) else given("")
     recipe = (
         context.ask(github.file, config.build.config, context.default_branch) if config.build.config else given(None)
     )
     environment = context.gatherer.ask(_resolve, context, config, name, sha, version, recipe)
-    # The command job has no cloud rights.
-    releasing = context.settings.phase != "command"
     target = context.gatherer.ask(_connect, context, environment) if releasing else _never()
     pushed = _pushed_at(context, request, pull, sha)
     required = given(gates.required_checks)
@@ -81,13 +85,13 @@ def gather(
         required = context.ask(github.required_checks, context.default_branch)
     checks = context.ask(github.checks, sha) if deploying and gates.required_checks else given(Checks())
     reviews = context.ask(_reviews, context, pull, sha) if deploying and gates.reviews else given(None)
-    behind = context.ask(_behind, context, pull) if deploying and gates.up_to_date else given(None)
+    lacks = context.ask(_lacks, context, pull) if deploying and gates.up_to_date else given(None)
     newer = given("")
     if request.trigger == "push":
         newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
     stray = _stray(context, request, sha)
-    held = marks.in_force(context, context.held(name).result()[name], now)
-    lock = held.lock
+    there = marks.in_force(context, (held or context.held(name)).result()[name], now)
+    lock = there.lock
     alive = _lock_alive(context, lock)
     names = required.result()
     names = names if isinstance(names, tuple) else ()
@@ -104,22 +108,22 @@ def gather(
         required=names,
         lock=lock,
         lock_alive=alive,
-        hold=held.hold,
-        claim=held.claim,
-        freeze=held.freeze,
+        hold=there.hold,
+        claim=there.claim,
+        freeze=there.freeze,
         actor=request.actor,
         thread=request.issue,
         source=source.result(),
         promoted=promoted.result(),
         now=now,
         reviews=reviews.result(),
-        behind=behind.result(),
+        lacks=lacks.result(),
         stray=stray.result(),
         newer=newer.result(),
         turn=turn,
-        queues=not releasing,
+        queues=context.settings.phase == "command",
     )
-    return approving.with_voices(context, facts, held.approvals), target
+    return approving.with_voices(context, facts, there.approvals), target
 
 
 def with_checks(context: Context, facts: Facts, *, now: datetime) -> Facts:
@@ -181,10 +185,11 @@ def _reviews(context: Context, pull: PullRequest | None, sha: str) -> Reviews | 
     return context.github.reviews(numbers[0]) if numbers else None
 
 
-def _behind(context: Context, pull: PullRequest | None) -> int | None:
+def _lacks(context: Context, pull: PullRequest | None) -> Comparison | None:
+    """Compare a pull request's head with the default branch: what that is ahead by, the head lacks."""
     if pull is None or pull.merged:
         return None
-    return context.github.compare(context.default_branch, pull.head_sha).behind_by
+    return context.github.compare(pull.head_sha, context.default_branch)
 
 
 def _all_that_matter(context: Context, sha: str, checks: Checks, names: tuple[str, ...]) -> tuple[CheckState, ...]:

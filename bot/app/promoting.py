@@ -63,12 +63,9 @@ def record_of(context: Context, environment: str) -> tuple[Entry, ...] | None:
 def image(
     context: Context, config: Config, request: Request, commit: str, now: datetime
 ) -> Future[Artifact | Refusal | None]:
-    """Ask which image a commit was verified with; None where none is taken, or it may not be.
-
-    The command job has no cloud rights, and asks for none.
-    """
+    """Ask which image a commit was verified with; None where none is taken, or it may not be."""
     rule = config.environments[request.command.environment].promote_from
-    if rule is None or request.command.verb == "rollback" or context.settings.phase == "command":
+    if rule is None or request.command.verb == "rollback":
         return given(None)
     return context.gatherer.ask(_image, context, config, request, commit, now)
 

@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from bot.core import freezes, windows
+from bot.core import freezes, paths, windows
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", re.ASCII)
 _SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -248,6 +248,17 @@ Freezes = Annotated[
 ]
 
 
+def _paths(value: object) -> object:
+    """Read patterns of paths, or whether all of them are meant."""
+    if isinstance(value, bool):
+        return value
+    found = _listed(value)
+    if not isinstance(found, tuple):
+        raise ValueError("should be `true`, `false` or a list of paths")  # noqa: TRY004 - pydantic lets a TypeError through
+    paths.check_patterns([each for each in found if isinstance(each, str)])
+    return found
+
+
 class Gates(Model):
     """What must hold before a release starts."""
 
@@ -286,8 +297,14 @@ class Gates(Model):
         "`0s`: not at all.",
     )
     approval_time: Duration = Field(3600.0, description="How long an approval holds.")
-    up_to_date: bool = Field(
-        default=False, description="Whether a pull request must have all of the default branch in it."
+    up_to_date: Annotated[
+        bool | tuple[Filled, ...],
+        BeforeValidator(_paths),
+        WithJsonSchema({"anyOf": [{"type": "boolean"}, *_WORDS_SCHEMA["anyOf"]]}),
+    ] = Field(
+        default=False,
+        description="Whether a pull request must have all of the default branch in it, or only all that changes these "
+        'paths, e.g. `[app/*, Dockerfile, "!app/docs/*"]`; `*` stands for slashes, too.',
     )
     windows: Windows = Field(
         (), description="When it may be released to, e.g. `Mon-Fri 09:00-17:00 Europe/Berlin`. Default: always."

@@ -97,12 +97,14 @@ class Comparison:
     """``base...head``: how many commits ``head`` is ahead and behind, and the newest of those ahead (oldest first).
 
     ``files`` are the paths that differ, 300 at most (as GitHub gives them), without those that were removed.
+    ``touched`` are all of them, and the former names of those that were renamed; None where there may be more.
     """
 
     ahead_by: int
     behind_by: int
     commits: tuple[Commit, ...] = ()
     files: tuple[str, ...] = ()
+    touched: tuple[str, ...] | None = None
     url: str = ""
 
 
@@ -118,7 +120,7 @@ class DeploymentStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A GitHub deployment. ``statuses`` is newest first and may be cut to the newest."""
+    """A GitHub deployment. ``statuses`` is newest first and may be cut to the newest; ``subject`` is the commit's."""
 
     id: int
     sha: str
@@ -128,6 +130,7 @@ class Deployment:
     created_at: datetime
     creator: str = ""
     statuses: tuple[DeploymentStatus, ...] = ()
+    subject: str = ""
 
     @property
     def state(self) -> str:

@@ -287,7 +287,7 @@ class ServiceLine:
     """One service in the report: what served before, what was tried, what serves now (revision names, ``""`` = none).
 
     ``healthy`` is whether what serves now is what was wanted (the release, or after a failure the former revision).
-    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing.
+    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing. ``digest``: what it runs.
     """
 
     service: str
@@ -298,6 +298,7 @@ class ServiceLine:
     url: str = ""
     healthy: bool = True
     asked: bool = True
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,6 +393,23 @@ class EnvironmentStatus:
     history: tuple[str, ...] = ()
     url: str = ""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """Whether a release to an environment would be let through now, as ``command`` would ask for it.
+
+    ``refusals`` are those of every gate that says no. ``sha`` is what would be released (``""``: not known).
+    ``approved`` is who has approved it, of ``wanted``. ``comparison`` is from what was released last (None: not known).
+    """
+
+    environment: str
+    command: str
+    sha: str = ""
+    refusals: tuple[Refusal, ...] = ()
+    approved: tuple[str, ...] = ()
+    wanted: int = 0
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.core import approvals as votes
-from bot.core import freezes, marks, queueing, windows
+from bot.core import freezes, marks, paths, queueing, windows
 from bot.core import promotion as promotions
 from bot.core.approvals import Voices
 from bot.core.binding import named_is_head, pushed_before, sha_required
 from bot.core.commands import Command, spelled
-from bot.core.facts import CheckState, Lock, PullRequest, QueueEntry, Reviews
+from bot.core.facts import CheckState, Comparison, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import overridden
 from bot.core.record import Entry
@@ -27,6 +27,7 @@ from bot.core.serving import Artifact
 from bot.core.words import listed, short
 
 Trigger = Literal["comment", "push", "dispatch", "pull_request", "schedule"]
+_SHOWN = 3  # of what may be hundreds
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -39,8 +40,8 @@ class Facts:
     the lock's owner still runs. ``hold``, ``claim`` and ``freeze`` are those in force. ``actor`` is who said the
     command, ``thread`` the pull request where he did (0: on none). ``source`` is the record of the environment that the
     image is taken from (None: it could not be read), ``promoted`` that image, or why it is not known (None: not asked).
-    ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``behind``
-    is how many commits of the default branch it lacks (None: not asked). ``stray``: the sha was typed and is on no
+    ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``lacks``
+    compares it with the default branch (None: not asked). ``stray``: the sha was typed and is on no
     branch that is known; ``newer``: what was released since, which holds it. ``voices``: who has approved it (None: not
     asked). ``turn`` is what is written down of its wait in line (None: nothing); ``queues``: this is where it is let
     through, and whoever holds the environment is waited for in line.
@@ -67,7 +68,7 @@ class Facts:
     promoted: Artifact | Refusal | None = None
     now: datetime = _NEVER
     reviews: Reviews | None = None
-    behind: int | None = None
+    lacks: Comparison | None = None
     stray: bool = False
     newer: str = ""
     voices: Voices | None = None
@@ -267,21 +268,40 @@ def reviewed(facts: Facts) -> Refusal | None:
 
 
 def up_to_date(facts: Facts) -> Refusal | None:
-    """Where it is asked for, a pull request has all of the default branch in it."""
-    pull = facts.pull_request
-    if not facts.environment.gates.up_to_date or pull is None or pull.merged or facts.behind == 0:
+    """Where it is asked for, a pull request has all of the default branch in it, or all that changes some paths."""
+    pull, wanted, main = facts.pull_request, facts.environment.gates.up_to_date, facts.default_branch
+    if not wanted or pull is None or pull.merged:
         return None
-    main = facts.default_branch
-    lacks = (
-        f"lacks {facts.behind} commit{'s' if facts.behind != 1 else ''} of"
-        if facts.behind
-        else "cannot be compared with"
-    )
+    lacks = _lacks(facts.lacks, () if isinstance(wanted, bool) else wanted, main)
+    if not lacks:
+        return None
     return Refusal(
         reason=Reason.BEHIND_BASE,
-        sentence=f"`{short(facts.sha)}` {lacks} `{main}`.",
+        sentence=f"`{short(facts.sha)}` {lacks}.",
         next=f"Merge `{main}` into it, wait for its checks, then `/{facts.command.verb} {facts.environment.name}`",
     )
+
+
+def _lacks(found: Comparison | None, patterns: tuple[str, ...], main: str) -> str:
+    """Return what a head lacks that it must have, ``""``: nothing. Without patterns, that is all there is."""
+    if found is None:
+        return f"cannot be compared with `{main}`"
+    if not found.ahead_by:
+        return ""
+    what = f"lacks {found.ahead_by} commit{'s' if found.ahead_by != 1 else ''} of `{main}`"
+    if not patterns:
+        return what
+    if found.touched is None:
+        return f"{what}, with more changes than can be looked through"
+    touched = paths.chosen(found.touched, patterns)
+    return f"{what}, with changes to {_few(touched)}" if touched else ""
+
+
+def _few(names: tuple[str, ...]) -> str:
+    """Return names, or the first of very many."""
+    if len(names) <= _SHOWN + 1:
+        return listed(names)
+    return f"{', '.join(f'`{name}`' for name in names[:_SHOWN])} and {len(names) - _SHOWN} more"
 
 
 def in_window(facts: Facts) -> Refusal | None:

@@ -50,7 +50,7 @@ class Verb:
     @property
     def about_head(self) -> bool:
         """Whether it may be about a pull request's head; what is promoted is not that of the thread."""
-        return (self.mutates or "sha" in self.takes) and self.name != "promote"
+        return (self.mutates or "sha" in self.takes or self.name == "status") and self.name != "promote"
 
 
 _REASON = Flag(name="reason", value="TEXT", summary="Why, for the record.")
@@ -287,13 +287,16 @@ REGISTRY: Mapping[str, Verb] = {
         ),
         Verb(
             name="status",
-            summary="Show what serves in each environment, since when, and who holds it.",
+            summary="Show what serves in each environment, who holds it, and what this pull request still lacks.",
             usage="/status [environment]",
             role="read",
             mutates=False,
             takes=frozenset({"environment"}),
             examples=("/status", "/status staging"),
-            notes=("Whoever may do no more than read is told what is recorded: the target is not asked for him.",),
+            notes=(
+                "On a pull request every gate is asked for each environment, as if its release were asked for now.",
+                "Whoever may do no more than read is told what is recorded: the target is not asked for him.",
+            ),
         ),
         Verb(
             name="history",

@@ -31,7 +31,7 @@ def ask_early(gatherer: Gatherer, github: GitHub, event: Event, *, config_path: 
     first = next((item for item in asked if isinstance(item, Command)), None)
     if event.is_pull_request and (first is None or REGISTRY[first.verb].about_head):
         pull = gatherer.once(github.pull_request, event.number)
-        if first is not None and first.verb == "deploy":
+        if first is not None and first.verb in {"deploy", "status"}:
             pull.add_done_callback(lambda found: _of_head(gatherer, github, found, named=bool(first.sha)))
     if first is not None and first.environment and first.verb != "preview":  # whose record is another
         gatherer.once(github.held, (first.environment,))

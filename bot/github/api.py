@@ -203,6 +203,7 @@ class Api:
                 behind_by=mapping.need(first, "behind_by", int),
                 commits=tuple(commits[-PER_PAGE:]),
                 files=mapping.changed_files(first),
+                touched=mapping.touched_files(first),
                 url=mapping.text(first, "html_url"),
             )
 

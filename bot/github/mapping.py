@@ -29,6 +29,7 @@ from bot.core.facts import (
 )
 
 _SHA = re.compile(r"[0-9a-f]{40}")
+MOST_FILES = 300
 _GHOST = "ghost"  # the account that GitHub shows for deleted ones
 
 # The words of the check-run and status schemas of GitHub's REST description. A word that is not here is a failure.
@@ -192,6 +193,18 @@ def changed_files(comparison: Any) -> tuple[str, ...]:
     )
 
 
+def touched_files(comparison: Any) -> tuple[str, ...] | None:
+    """Return every path of a comparison, also removed ones and former names; None where there may be more of them.
+
+    "The response ... includes up to 300 files" (docs.github.com, REST API, "Compare two commits").
+    """
+    files = comparison.get("files")
+    if not isinstance(files, list) or len(files) >= MOST_FILES:
+        return None
+    names = (text(file, name) for file in files for name in ("filename", "previous_filename"))
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
 def check_states(runs: Iterable[Any], contexts: Iterable[Any]) -> tuple[CheckState, ...]:
     """Fold check runs (the newest of each app and name) and status contexts (the newest of each), sorted by name.
 
@@ -300,6 +313,7 @@ def deployment_node(node: Any) -> Deployment:
         created_at=moment(node, "createdAt"),
         creator=text(node, "creator", "login"),
         statuses=(_status_node(latest), *statuses) if latest else statuses,
+        subject=text(node, "commit", "messageHeadline"),
     )
 
 

@@ -74,6 +74,7 @@ query Deployments($owner: String!, $name: String!, $environments: [String!], $fi
       nodes {
         id databaseId commitOid environment task payload createdAt
         ref { name }
+        commit { messageHeadline }
         creator { login }
         latestStatus { id state description environmentUrl createdAt }
         statuses(first: 10) { nodes { id state description environmentUrl createdAt } }

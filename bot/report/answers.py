@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.facts import Lock
-from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal
+from bot.core.outcome import EnvironmentStatus, HelpEntry, Readiness, Reason, Refusal
 from bot.core.titles import place
 from bot.report.comment import instruction, paragraphs
-from bot.report.markdown import cell, code, code_link, fence, link, prose, row
+from bot.report.markdown import cell, code, code_link, details, fence, link, prose, row
+from bot.report.readiness import readiness_section
 from bot.report.sections import serving_now
-from bot.report.words import clock, day_time, duration, listing, short
+from bot.report.words import clock, count, day_time, duration, listing, short
 
 _LAST = 8
 _SQUARES = {"success": "🟩", "inactive": "🟩", "failure": "🟥", "error": "🟥"}  # inactive: a success that was replaced
@@ -60,10 +61,12 @@ def _advice(refusal: Refusal) -> str:
     return f"**Next:** {instruction(refusal.next).removesuffix('.')}."
 
 
-def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str) -> str:
-    """Return what serves in each environment. ``now``: seconds since the epoch.
+def status_comment(
+    rows: Sequence[EnvironmentStatus], ready: Sequence[Readiness] = (), *, now: float, marker: str
+) -> str:
+    """Return what serves in each environment, and on a pull request what could be released from there.
 
-    What the target was not asked for is marked as known from the record alone.
+    ``now``: seconds since the epoch. What the target was not asked for is marked as known from the record alone.
     """
     if not rows:
         return paragraphs([f"{marker}\nNo environment is configured that you may see."])
@@ -78,7 +81,20 @@ def status_comment(rows: Sequence[EnvironmentStatus], *, now: float, marker: str
         )
     notes = [f"- **{cell(one.environment)}**: {prose(note)}" for one in rows for note in one.notes]
     heading = f"{marker}\n### Environments · {clock(now)} UTC"
-    return paragraphs([heading, "\n".join(table), "\n".join(notes)])
+    return paragraphs([heading, "\n".join(table), "\n".join(notes), readiness_section(ready), _services(rows)])
+
+
+def _services(rows: Sequence[EnvironmentStatus]) -> str:
+    """Return what each service serves, by its digest, folded."""
+    lines = [
+        row(code(one.environment), code(place(line.service)), serving_now(line), code(line.digest[:19]))
+        for one in rows
+        for line in one.services
+    ]
+    if not lines:
+        return ""
+    table = "\n".join([row("Environment", "Service", "Serving", "Digest"), "|---|---|---|---|", *lines])
+    return details(f"{count(len(lines), 'service')} and their digests", table)
 
 
 def _serving(one: EnvironmentStatus) -> str:

@@ -60,11 +60,12 @@ def _line(entry: Entry, past: Past, *, why: bool) -> str:
     record, made = entry.record, entry.deployment.created_at.timestamp()
     pull = f"PR {record.pull_request}" if record.pull_request else ""
     what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
+    commit = f"{past.repository_url}/commit/{record.sha}"
     source = f"from {record.promoted_from}" if record.promoted_from else ""
     return row(
         _SIGNS.get(entry.outcome, "⬜"),
         day_time(made),
-        code_link(short(record.sha), f"{past.repository_url}/commit/{record.sha}"),
+        f"{code_link(short(record.sha), commit)} {cell(entry.deployment.subject, 60)}".rstrip(),
         cell(" · ".join(filter(None, [what, pull, source]))),
         cell(record.actor, 60),
         duration(_seconds(entry)) if _seconds(entry) else "",

@@ -60,9 +60,10 @@ def test_status_shows_what_serves_and_not_what_was_released_last(world: Any) -> 
     world.released(7)
     world.say("/rollback staging", author="max")
     world.log.calls.clear()
-    answered(world, world.say("/status staging"), Reason.STATUS_SHOWN)
-    assert "`0000006`" in world.shown
-    assert "`0000007`" not in world.shown
+    answered(world, world.say("/status staging", number=3, is_pull_request=False), Reason.STATUS_SHOWN)
+    said = world.github.thread(3)[-1]
+    assert "`0000006`" in said
+    assert "`0000007`" not in said
 
 
 def test_status_shows_a_split(world: Any) -> None:

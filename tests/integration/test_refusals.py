@@ -343,10 +343,11 @@ def test_what_was_pushed_counts_by_its_pull_request(world: Any) -> None:
 def test_a_branch_that_is_behind_is_not_released(world: Any) -> None:
     gated(world, "up_to_date: true")
     world.pull()
-    world.github.comparison = Comparison(ahead_by=1, behind_by=3)
+    world.github.comparison = Comparison(ahead_by=3, behind_by=1)
     assert world.say("/deploy staging").reason is Reason.BEHIND_BASE
+    assert world.log.named("compare") == [(world.github.pulls[7].head_sha, "main")]
     assert "lacks 3 commits of `main`" in world.shown
-    world.github.comparison = Comparison(ahead_by=1, behind_by=0)
+    world.github.comparison = Comparison(ahead_by=0, behind_by=1)
     assert world.say("/deploy staging").reason is Reason.RELEASED
 
 

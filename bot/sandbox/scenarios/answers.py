@@ -18,6 +18,18 @@ def _status(play: Play) -> None:
     play.say("/status")
 
 
+def _status_of_gates(play: Play) -> None:
+    """Ask on a draft whose check is red: one more person and a current base are wanted, too."""
+    play.release_main()
+    gates = "on: push, gates: {required_checks: [ci], approvals: 1, up_to_date: true}"
+    play.world.configure(lambda config: config.replace("on: push", gates, 1))
+    play.pull_request("feature", draft=True)
+    play.repository.check_run(play.shas["feature"], name="ci", conclusion="failure")
+    play.repository.commit("main", {"NOTES.md": "Meanwhile.\n"}, message="Meanwhile")
+    play.begin()
+    play.say("/status staging")
+
+
 def _status_of_a_reader(play: Play) -> None:
     play.release_main()
     play.pull_request("feature")
@@ -103,6 +115,24 @@ SCENARIOS = (
     _looked_back(
         "whoami", "`/whoami`: one's role, and what one may do where", "/whoami", "rights_shown",
         "rowan has the role `read` here", "| `deploy` | — | — | — |", "| `history` | ✅ | ✅ | ✅ |",
+    ),
+    Scenario(
+        name="status-of-gates",
+        summary="`/status` on a pull request: every gate that says no, at once, each with what to do",
+        act=_status_of_gates,
+        expectations=(
+            *COMMON,
+            *ended("answered", "status_shown"),
+            *nothing_changed(),
+            *serves("main"),
+            *reacted("eyes", "rocket"),
+            *says(
+                lambda play: f"`/deploy staging` (`{play.sha('feature')}`) would be refused",
+                "brings 2 commits", "This pull request is a draft", "Required checks failed", "lacks 1 commit of",
+                "has 0 of 1 approvals",
+            ),
+        ),
+        instant=True,
     ),
     Scenario(
         name="status-of-a-reader",

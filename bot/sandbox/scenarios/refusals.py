@@ -75,8 +75,10 @@ def _approved_too_early(play: Play) -> None:
 
 
 def _behind(play: Play) -> None:
-    _gates("up_to_date: true")(play)
+    """Merge, meanwhile, what does not matter to the environment, and what does."""
+    _gates("up_to_date: [shop/, Dockerfile]")(play)
     play.repository.commit("main", {"NOTES.md": "Meanwhile.\n"}, message="Meanwhile")
+    play.repository.commit("main", {"shop/extra.py": "MORE = True\n"}, message="More")
 
 
 def _push_more(play: Play) -> None:
@@ -214,7 +216,7 @@ SCENARIOS = (
     ),
     _refused(
         "behind-main", "the branch lacks what was merged meanwhile, and the environment wants it up to date", _behind,
-        "behind_base", "of `main`", "Merge `main`",
+        "behind_base", "lacks 2 commits of `main`, with changes to `shop/extra.py`", "Merge `main`",
     ),
     _refused(
         "outside-window", "it is no time for releases: the comment says when there is one",

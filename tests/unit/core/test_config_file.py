@@ -233,6 +233,8 @@ def test_a_duration_is_read_outside_a_file_as_well() -> None:
                          "`notify`, `permissions`, `targets` and `version`")]),
         # wrong types
         (BASE + "gates: {allow_forks: yes}", ["11: gates.allow_forks: should be `true` or `false`, not `yes`"]),
+        (BASE + "gates: {up_to_date: ['!docs/']}", ["11: gates.up_to_date: patterns that begin with `!` leave out what others pick, and there is none that picks"]),
+        (BASE + "gates: {up_to_date: 3}", ["11: gates.up_to_date: should be `true`, `false` or a list of paths, not `3`"]),
         (BASE + "gates: []", ["11: gates: should be a mapping"]),
         (put("staging: {}", "staging:"), ["10: environments.staging: should be a mapping; nothing is written here"]),
         (put("app: shop", "app:"), ["2: app: should be text; nothing is written here"]),

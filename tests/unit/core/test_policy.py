@@ -11,6 +11,7 @@ from bot.core.approvals import Voices
 from bot.core.commands import Command
 from bot.core.facts import (
     CheckState,
+    Comparison,
     Deployment,
     DeploymentStatus,
     Lock,
@@ -50,6 +51,11 @@ CLAIM = replace(HELD, record=replace(RECORD, reason="demo", expires=COMMENTED.re
 def reviews(on: str = SHA, **states: str) -> Reviews:
     opinions = tuple(Opinion(author=name, state=state, sha=on) for name, state in states.items())
     return Reviews(pull_request=3, author="dana", head_sha=SHA, opinions=opinions)
+
+
+def lacks(commits: int, *touched: str) -> Comparison:
+    """Return how the default branch is ahead of a head."""
+    return Comparison(ahead_by=commits, behind_by=1, touched=touched)
 
 
 def checks(**states: Any) -> tuple[CheckState, ...]:
@@ -135,12 +141,19 @@ def checks(**states: Any) -> tuple[CheckState, ...]:
         ({"gates": "{reviews: 1}", "trigger": "push", "pull_request": None, "reviews": reviews(lee="APPROVED")}, []),
         ({"reviews": reviews(max="CHANGES_REQUESTED")}, []),
         # what it lacks of the default branch
-        ({"gates": "{up_to_date: true}", "behind": 0}, []),
-        ({"gates": "{up_to_date: true}", "behind": 2}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: true}", "lacks": lacks(0)}, []),
+        ({"gates": "{up_to_date: true}", "lacks": lacks(2)}, [Reason.BEHIND_BASE]),
         ({"gates": "{up_to_date: true}"}, [Reason.BEHIND_BASE]),
         ({"gates": "{up_to_date: true}", **MERGED}, []),
         ({"gates": "{up_to_date: true}", "trigger": "push", "pull_request": None}, []),
-        ({"behind": 2}, []),
+        ({"lacks": lacks(2)}, []),
+        ({"gates": "{up_to_date: [app/*]}", "lacks": lacks(2, "docs/a.md", "app")}, []),
+        ({"gates": "{up_to_date: [app/*]}", "lacks": lacks(2, "docs/a.md", "app/shop/a.py")}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: [app/, '!app/docs/']}", "lacks": lacks(2, "app/docs/x/a.md")}, []),
+        ({"gates": "{up_to_date: ['!app/docs/', app/]}", "lacks": lacks(2, "app/docs/x/a.md")}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: [app/*]}", "lacks": replace(lacks(2), touched=None)}, [Reason.BEHIND_BASE]),
+        ({"gates": "{up_to_date: [app/*]}", "lacks": replace(lacks(0), touched=None)}, []),
+        ({"gates": "{up_to_date: [app/*]}"}, [Reason.BEHIND_BASE]),
         # approvals
         ({"gates": "{approvals: 1}"}, [Reason.APPROVAL_MISSING]),  # nothing is known of them
         ({"gates": "{approvals: 1}", "voices": Voices(readable=False, approved=("ada",))}, [Reason.APPROVAL_MISSING]),
@@ -225,7 +238,10 @@ def test_gates(make_facts: Callable[..., Facts], over: dict[str, Any], expected:
         ({"gates": "{reviews: 2}", "reviews": reviews(lee="APPROVED", on="d" * 40)}, "`4f9a1c2` has 0 of 2 approving reviews (lee's is of `ddddddd`).", "other than dana"),
         ({"gates": "{reviews: 1}", "reviews": reviews(lee="CHANGES_REQUESTED")}, "Changes were asked for by `lee`", "`/deploy staging`"),
         ({"gates": "{reviews: 1}"}, "no pull request brought it", "from a pull request"),
-        ({"gates": "{up_to_date: true}", "behind": 2}, "`4f9a1c2` lacks 2 commits of `main`", "Merge `main`"),
+        ({"gates": "{up_to_date: true}", "lacks": lacks(2)}, "`4f9a1c2` lacks 2 commits of `main`", "Merge `main`"),
+        ({"gates": "{up_to_date: app/*}", "lacks": lacks(1, "app/a", "b", "app/c")}, "lacks 1 commit of `main`, with changes to `app/a` and `app/c`.", "Merge `main`"),
+        ({"gates": "{up_to_date: app/*}", "lacks": lacks(1, *[f"app/{n}" for n in range(9)])}, "with changes to `app/0`, `app/1`, `app/2` and 6 more.", "Merge `main`"),
+        ({"gates": "{up_to_date: app/*}", "lacks": replace(lacks(1), touched=None)}, "with more changes than can be looked through", "Merge `main`"),
         ({"gates": "{up_to_date: true}"}, "cannot be compared with `main`", "Merge `main`"),
         ({"gates": "{freezes: 2026-01-01 to 2026-01-02 Europe/Berlin (a fair)}", "now": COMMENTED}, "is frozen until 2026-01-02 23:00 UTC (a fair). Rollbacks are still possible.", "Come back at Fri 2026-01-02 23:00 UTC"),
         ({"gates": "{windows: Mon 11:00-12:00 Europe/Berlin}", "now": COMMENTED}, "at `Mon 11:00-12:00 Europe/Berlin`, and it is Fri 10:00 UTC", "Mon 2026-01-05 10:00 UTC"),
@@ -256,7 +272,7 @@ def overriding(*gates: str, command: Command = DEPLOY) -> Command:
 STANDS_IN_THE_WAY: dict[str, dict[str, Any]] = {
     "required_checks": {"checks": checks(ci="failure")},
     "reviewed": {"gates": "{reviews: 1}", "reviews": reviews()},
-    "up_to_date": {"gates": "{up_to_date: true}", "behind": 2},
+    "up_to_date": {"gates": "{up_to_date: true}", "lacks": lacks(2)},
     "approvals": {"gates": "{approvals: 1}", "voices": Voices(rejected=("lee",))},
     "in_window": {"gates": "{windows: Fri 11:00-12:00}", "now": COMMENTED},
     "not_frozen": {"freeze": CLAIM},

@@ -146,6 +146,18 @@ def test_compare(wire: Any, api: Api) -> None:
     assert wire.asked == [f"GET /compare/main...{A}?page=1&per_page=100"]
 
 
+def test_the_files_of_a_comparison(wire: Any, api: Api) -> None:
+    changed = {"filename": "b", "status": "renamed", "previous_filename": "a"}
+    removed = {"filename": "c", "status": "removed"}
+    for base, files in (("few", [changed, removed]), ("none", []), ("many", [changed] * 300), ("unknown", None)):
+        wire.rest("GET", f"/compare/{base}...{A}", {**comparison(range(1), 1), "files": files})
+    few = api.compare("few", A)
+    assert (few.files, few.touched) == (("b",), ("b", "a", "c"))
+    assert api.compare("none", A).touched == ()
+    assert api.compare("many", A).touched is None
+    assert api.compare("unknown", A).touched is None
+
+
 def test_compare_reads_the_newest_of_many(wire: Any, api: Api) -> None:
     pages = {1: range(100), 2: range(100, 200), 3: range(200, 230)}
     for page, numbers in pages.items():

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.core.facts import Commit
-from bot.core.outcome import EnvironmentStatus, HelpEntry, Reason, Refusal, ServiceLine
+from bot.core.facts import Commit, Comparison
+from bot.core.outcome import EnvironmentStatus, HelpEntry, Readiness, Reason, Refusal, ServiceLine
 from bot.report.answers import help_comment, hint_comment, problem_comment, refusal_comment, status_comment
 from bot.report.comment import marker
 
@@ -64,7 +64,10 @@ def test_every_refusal_is_listed_with_what_to_do(golden: Golden) -> None:
     )
 
 
-SERVICES = (ServiceLine(service="web", now="web-4f9a1c2-1"), ServiceLine(service="worker", now="worker-4f9a1c2-1"))
+SERVICES = (
+    ServiceLine(service="web", now="web-4f9a1c2-1", digest="sha256:" + "9c" * 32),
+    ServiceLine(service="worker", now="worker-4f9a1c2-1"),
+)
 STATUSES = (
     EnvironmentStatus(
         environment="staging",
@@ -102,6 +105,26 @@ STATUSES = (
 
 def test_status_says_what_serves_and_how_it_is_known(golden: Golden) -> None:
     golden("status", status_comment(STATUSES, now=NOW, marker=MARK))
+
+
+READY = (
+    Readiness(
+        environment="staging", command="/deploy staging", sha=SHA, comparison=Comparison(ahead_by=3, behind_by=1),
+        approved=("lee", "@max|"), wanted=2,
+    ),
+    Readiness(
+        environment="production",
+        command="/promote production",
+        sha="a" * 40,
+        refusals=(REFUSALS[Reason.CHECKS_FAILED], REFUSALS[Reason.LOCKED]),
+        comparison=Comparison(ahead_by=0, behind_by=0),
+    ),
+    Readiness(environment="heroku", command="/deploy heroku", refusals=(REFUSALS[Reason.HEAD_MOVED],)),
+)  # fmt: skip
+
+
+def test_status_on_a_pull_request_says_what_could_be_released(golden: Golden) -> None:
+    golden("status-on-a-pull-request", status_comment(STATUSES[:2], READY, now=NOW, marker=MARK))
 
 
 def test_status_without_environments(golden: Golden) -> None:
