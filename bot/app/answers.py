@@ -114,9 +114,8 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
         )
         for name, (deployments, said) in asked.items()
     ]
-    body = status_comment(
-        rows, [one.result() for one in ready], now=context.clock.now(), marker=context.marker(request)
-    )
+    rows, found = context.masker.mask_all((rows, [one.result() for one in ready]))
+    body = status_comment(rows, found, now=context.clock.now(), marker=context.marker(request))
     context.say(request, body)
     return context.ended(request, Decision.ANSWERED, Reason.STATUS_SHOWN)
 

@@ -22,6 +22,7 @@ from bot.core.spec import Spec
 from bot.core.target import Target
 from bot.engine.clock import Clock
 from bot.engine.gathering import Gatherer
+from bot.engine.persistence import insist
 from bot.engine.verification import Prober
 from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
@@ -196,7 +197,7 @@ class Context:
 
     def _edited(self, request: Request, known: CommentRef, body: str) -> CommentRef:
         try:
-            self.final.edit_comment(known.id, body)
+            insist(lambda: self.final.edit_comment(known.id, body), self.clock)
         except NotFoundError:  # somebody deleted it, and still has to be told
             return self.final.comment(request.issue, body)
         return replace(known, body=body)
@@ -218,7 +219,7 @@ class Context:
         self, request: Request, refusals: tuple[Refusal, ...], *, silent: bool = False, sha: str = ""
     ) -> Outcome:
         """Say why a command is not carried out. ``silent``: a reaction is all an outsider gets."""
-        command = request.command
+        command, refusals = request.command, self.masker.mask_all(refusals)
         if not silent:
             body = refusal_comment(
                 refusals,
@@ -265,10 +266,11 @@ class Context:
     def tell_problem(self, request: Request, error: SlipwayError, *, unchanged: bool = False) -> None:
         """Tell the request's author of a fault, if that can be done. ``unchanged``: for certain nothing was changed."""
         problems = error.problems if isinstance(error, ConfigError) else ()
+        # Before it is rendered: what a report does to a text may hide a secret's shape.
         body = problem_comment(
-            error.message,
-            error.hint,
-            problems,
+            self.clean(error.message),
+            self.clean(error.hint),
+            self.masker.mask_all(problems),
             marker=self.marker(request),
             reason=Reason(error.reason),
             unchanged=unchanged,

@@ -13,6 +13,7 @@ from bot.core.facts import Deployment, LockRecord
 from bot.core.overrides import overridden
 from bot.core.record import Record
 from bot.core.spec import CloudRunSpec
+from bot.engine.persistence import insist
 from bot.errors import SlipwayError
 
 
@@ -74,9 +75,13 @@ def announce(context: Context, case: Case, deployment: Deployment) -> None:
 
 def close(context: Context, deployment: Deployment, state: str, description: str, url: str) -> None:
     """Write the last status of a deployment. Raises what GitHub answers."""
-    context.final.set_status(
-        deployment.id, state, description=description, environment_url=url, log_url=context.settings.run.url
-    )
+
+    def write() -> None:
+        context.final.set_status(
+            deployment.id, state, description=description, environment_url=url, log_url=context.settings.run.url
+        )
+
+    insist(write, context.clock)
 
 
 def put_on_hold(context: Context, case: Case) -> None:

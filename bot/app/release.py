@@ -32,6 +32,7 @@ from bot.core.words import short
 from bot.engine.execution import Ended, Execution
 from bot.engine.gathering import known as given
 from bot.engine.locking import acquire
+from bot.engine.persistence import insist
 from bot.errors import SlipwayError
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _holding(
         wait([tidied])
         reporter.close()
         with suppress(SlipwayError):  # the next command reaps it: this run will be over
-            context.final.release_lock(lock)
+            insist(lambda: context.final.release_lock(lock), context.clock)
 
 
 def _decide(
@@ -377,7 +378,8 @@ def _head_moved(context: Context, case: Case) -> Refusal | None:
 def _finish(context: Context, case: Case, reporter: Reporter, deployment: Deployment, ended: Ended) -> Outcome:
     """Write the end everywhere: deployment status, comment, reaction, summary."""
     # What the last check of a release that went well has seen is what serves now; else it is asked again.
-    serving = ended.seen if ended.failed is None and not ended.cancelled and ended.seen else _serving_now(case)
+    asked = ended.failed is not None or ended.cancelled or not ended.seen
+    serving = _serving_now(context, case) if asked else ended.seen
     attested, behind = images.provenance(context, case, ended), _ask_behind(context, case)
     report = reporter.end(
         ended,
@@ -431,10 +433,10 @@ def _write_last(
     return comment_id, untold
 
 
-def _serving_now(case: Case) -> Serving | None:
+def _serving_now(context: Context, case: Case) -> Serving | None:
     """Ask what serves at the end; None when that cannot be said."""
     try:
-        return case.target.serving()
+        return insist(case.target.serving, context.clock)
     except Exception:  # noqa: BLE001 - whatever it is, how the release ended must still be told
         return None
 

@@ -52,8 +52,9 @@ _VALUES = re.compile(
     r"""(?:=["']?|["']\s*:\s*["']))(?P<hidden>[^\s"'&;,\\]{6,})""",
     re.IGNORECASE,
 )
-# RFC 3986, userinfo: `scheme://user:password@host`, or a token in the user's place.
-_USERINFO = re.compile(r"(?<=://)(?:[^\s/@:]{0,256}:[^\s/@]{1,256}|[^\s/@:]{20,256})@")
+# RFC 3986, userinfo: `scheme://user:password@host`, or a token in the user's place. A report may have put a zero-width
+# space into the address, so that nobody makes a link of it.
+_USERINFO = re.compile(r"(?P<slashes>:\u200b?//\u200b?)(?:[^\s/@:]{0,256}:[^\s/@]{1,256}|[^\s/@:]{20,256})@")
 
 
 class Masker:
@@ -79,7 +80,7 @@ class Masker:
         """Return text with ``***`` in the place of each secret."""
         if self._known is not None:
             text = self._known.sub(_blot, text)
-        text = _USERINFO.sub(f"{MASK}@", _SHAPES.sub(_blot, text))
+        text = _USERINFO.sub(lambda found: f"{found['slashes']}{MASK}@", _SHAPES.sub(_blot, text))
         return _VALUES.sub(lambda found: f"{found['name'] or found['key']}{MASK}", text)
 
     def mask_all(self, value: T) -> T:

@@ -14,6 +14,7 @@ from bot.core.plan import Analysis, Applied, Build, Plan, Restore, Rollout, RunJ
 from bot.core.serving import Serving
 from bot.core.target import Broken, Diagnosis, Done, Known, Running, Target
 from bot.engine.clock import Clock, Unstoppable
+from bot.engine.persistence import insist
 from bot.engine.progress import Kind, Progress, kind_of
 from bot.engine.reconcile import Reconciler, StepTimeoutError, slowest_poll
 from bot.engine.verification import Expected, Prober, Verifier, job_step
@@ -367,15 +368,15 @@ class Execution:
         return self._ended(restored=restored, detail=outcome.detail, exposed=exposed)
 
     def _restore(self, step: Restore) -> Done | Broken:
-        reconciler = Reconciler(
-            self._target,
-            Unstoppable(self._clock),
-            halted=lambda: False,
-            progress=lambda _: None,
-            slowest=slowest_poll(self._plan, step),
-        )
-        try:
+        clock = Unstoppable(self._clock)
+
+        def reconcile() -> Done | Broken:
+            slowest = slowest_poll(self._plan, step)
+            reconciler = Reconciler(self._target, clock, halted=lambda: False, progress=lambda _: None, slowest=slowest)
             return reconciler.run(step, self._progress.known)
+
+        try:
+            return insist(reconcile, clock)
         except (SlipwayError, StepTimeoutError) as error:
             return Broken(detail=str(error))
         except Exception as error:  # noqa: BLE001 - people must be told, all the more

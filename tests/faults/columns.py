@@ -61,6 +61,12 @@ COLUMNS = {
     column.name: column
     for column in (
         Column(name="refused", words="the connection is closed before the request is looked at", kind="refused"),
+        Column(
+            name="400",
+            words="the answer is 400, which nobody tries again, and nothing was done",
+            kind="status",
+            status=400,
+        ),
         Column(name="500", words="the answer is 500, and nothing was done", kind="status", status=500),
         Column(name="502", words="the answer is 502, and nothing was done", kind="status", status=502),
         Column(name="503", words="the answer is 503, and nothing was done", kind="status", status=503),
@@ -98,6 +104,26 @@ COLUMNS = {
         ),
     )
 }
+
+# What others may have written into an error: of each shape that credentials are published with, and what a name tells of.
+SECRETS = {
+    "GitHub's": "ghs_planted00000000000000000000000000",
+    "GitHub's fine-grained": "github_pat_planted0000000000000000000000",
+    "Google's access": "ya29.planted-0000000000000000",
+    "Google's refresh": "1//0planted-00000000000000000000",
+    "Google's API": "AIzaplanted0000000000000000000000000000",
+    "Google's client": "GOCSPX-planted00000000000000",
+    "Heroku's": "HRKU-planted-0000-0000-0000-000000000000",
+    "a signed": "eyJwbGFudGVkIjox.eyJwbGFudGVkIjox.cGxhbnRlZDAwMDA",
+    "a database's": "planted-in-an-address-0",
+    "a password's": "planted-by-its-name-0",
+    "a key's": "cGxhbnRlZCBrZXkgcGxhbnRlZCBrZXk",
+}
+_PLANTED = (
+    "{GitHub's} {GitHub's fine-grained} {Google's access} {Google's refresh} {Google's API} {Google's client} {Heroku's} "
+    "{a signed} postgres://shop:{a database's}@10.0.0.3/shop password={a password's} "
+    "-----BEGIN PRIVATE KEY----- {a key's} -----END PRIVATE KEY-----"
+)
 
 # Only the walk has it. The runner of a cancelled workflow sends SIGINT first (github.com/actions/runner, ProcessInvoker).
 CANCEL = Column(name="cancel", words="the workflow run is cancelled: SIGINT as the call arrives", kind="cancel")
@@ -262,22 +288,36 @@ class Wires:
                 os.kill(self.bot.result(10.0), number)
 
 
+def _planted() -> str:
+    """Return a text with every one of :data:`SECRETS`, a key in lines of its own."""
+    text = _PLANTED
+    for name, value in SECRETS.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
 def _refusal(status: int, service: Service, request: Request) -> Response:
-    """Answer an error in the words of the provider. As some proxies do, it shows the request's own headers."""
-    echoed = f"(request had authorization: {request.headers.get('authorization', 'none')})"
+    """Answer an error in the words of the provider. As some proxies do, it shows the request's own headers, and more."""
+    echoed = f"(request had authorization: {request.headers.get('authorization', 'none')}; {_planted()})"
     headers = {"Content-Type": "application/json"}
     if status in {403, 429}:
         headers["Retry-After"] = str(RETRY_AFTER)
     if service.name == "github":
         # docs.github.com, "Rate limits for the REST API": the message tells a secondary limit from a missing right.
         limit = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        said = limit if status in {403, 429} else "Server Error"
+        said = limit if status in {403, 429} else "Problems parsing JSON" if status == 400 else "Server Error"
         body: Mapping[str, object] = {
             "message": f"{said} {echoed}",
             "documentation_url": "https://docs.github.com/rest",
         }
     else:
         # google.rpc.Code's HTTP mapping (google/rpc/code.proto).
-        code = {429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 502: "UNAVAILABLE", 503: "UNAVAILABLE"}[status]
+        code = {
+            400: "INVALID_ARGUMENT",
+            429: "RESOURCE_EXHAUSTED",
+            500: "INTERNAL",
+            502: "UNAVAILABLE",
+            503: "UNAVAILABLE",
+        }[status]
         body = {"error": {"code": status, "message": f"Something failed {echoed}", "status": code}}
     return Response(status=status, body=json.dumps(body).encode(), headers=headers)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from columns import Column
+from columns import SECRETS, Column
 from stage import Stage
 
 from bot.sandbox.github.model import Comment, Deployment
@@ -174,7 +174,7 @@ def unseen(stage: Stage, *, runs: int = 0) -> Iterator[str]:
 
 def _more_secrets(stage: Stage) -> dict[str, str]:
     """Return the one-time tokens of archives, and the access tokens that were sent to Google's services."""
-    found: dict[str, str] = {}
+    found = {f"{name} planted one": value for name, value in SECRETS.items()}
     for name, service in stage.world.services.items():
         for call in list(service.calls):
             token = re.search(r"[?&]token=(\w+)", call.response_headers.get("Location", ""))

@@ -78,7 +78,7 @@ HEAD = {("checks", "a" * 40), ("pushed_at", "topic", "a" * 40)}
         ("/promote staging", {DANA, CONFIG} | ENVIRONMENT),
         ("/deploy", {DANA, CONFIG, PULL}),
         ("/help", {DANA, CONFIG}),
-        ("/status staging", {DANA, CONFIG} | ENVIRONMENT),
+        ("/status staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
         ("/diff staging", {DANA, CONFIG, PULL} | ENVIRONMENT),
         ("/deploi staging", {DANA, CONFIG, PULL}),
         ("/preview create staging", {DANA, CONFIG, PULL}),  # its record is another
