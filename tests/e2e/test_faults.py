@@ -41,6 +41,14 @@ def test_a_sample_of_the_cells_holds(story: str, seed: int) -> None:
     assert re.search(r"(?m)^(\d+) cells, \1 hold", done.stdout), done.stdout
 
 
+def test_secrets_that_an_error_brings_along_are_shown_nowhere() -> None:
+    """Every error that a server answers is full of credentials of others, of each published shape."""
+    matrix = str(ROOT / "tests/faults/matrix.py")
+    done = run(matrix, "--scenario", "success", "--fault", "400", "--sample", "6", "--seed", "3", "--jobs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 cells, 6 hold" in done.stdout
+
+
 def test_a_story_that_does_not_end_as_it_should_is_seen() -> None:
     """The stories are told with faults, so the judges must not be blind: here one is told that another sha should serve."""
     code = (
