@@ -54,13 +54,25 @@ def command_lines(body: str) -> Iterator[tuple[int, str]]:
     body = body.replace("\r\n", "\n").replace("\r", "\n")
     if not _CANDIDATE.search(body) or body.count("\n") > MAX_LINES:
         return
-    markdown, depth = _markdown(), 0
+    markdown, depth, ended = _markdown(), 0, -1
     references: dict[str, Any] = {}
-    for token in markdown.parse(body, references):
+    tokens = markdown.parse(body, references)
+    defined = _ends_of_definitions(references)
+    for token in tokens:
         if token.type in _CONTAINERS:
             depth += token.nesting
+            ended = token.map[1] if token.map else ended
         elif token.type == "inline" and depth == 0 and token.map and len(token.content) <= MAX_PARAGRAPH:
+            if token.map[0] == ended and ended in defined:
+                # Below the definition of a link that ends a quote or a list, a line goes on with that (CommonMark, the
+                # laziness clause). GitHub's parser sees that, and the library does not.
+                continue
             yield from _plain_lines(markdown, token, references, body)
+
+
+def _ends_of_definitions(found: dict[str, Any]) -> set[int]:
+    """Return the lines before which definitions of links end, as the library keeps them."""
+    return {each["map"][1] for each in (*found.get("references", {}).values(), *found.get("duplicate_refs", ()))}
 
 
 def _plain_lines(

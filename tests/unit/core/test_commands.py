@@ -266,6 +266,13 @@ def test_what_is_none_of_our_business_is_met_with_silence(text: str) -> None:
         ("/deploy staging\n---", []),
         ("***\n/deploy staging\n***", [2]),
         ("# Title\n/deploy staging", [2]),
+        # a quote or a list that ends in the definition of a link goes on with the line below it
+        ("> [a]: /x\n/deploy staging", []),
+        ("> [a]: /x\n> [a]: /y\n/deploy staging", []),
+        ("- [a]:\n  /x 'title'\n/deploy staging", []),
+        ("> [a]: /x\n\n/deploy staging", [3]),
+        ("[a]: /x\n/deploy staging", [2]),
+        ("> a\n\n[b]: /x\n/deploy staging", [4]),
         ("| a | b |\n|---|---|\n/deploy staging", []),
         ("| a | b |\n|---|---|\n| 1 | 2 |\n\n/deploy staging", [5]),
         ("| a |\n/deploy staging", [2]),
