@@ -299,6 +299,7 @@ RESULT: Mapping[str, str] = {
     "release": "Only after a release or rollback was begun.",
     "release.verb": "`deploy` or `rollback`.",
     "release.state": "`released`, `failed` or `cancelled`.",
+    "release.only": "Services that alone were released, empty when all of them were.",
     "release.previous_sha": "Sha that served before, empty when it is not known.",
     "release.digest": "What was released: an image's digest, or a slug's id.",
     "release.restored": "Whether what served before was brought back; null when that was not needed.",

@@ -241,6 +241,7 @@ def _lines(serving: Serving) -> tuple[ServiceLine, ...]:
             url=state.url,
             healthy=state.exists and shares[state.service] == 100,
             digest=state.digest,
+            sha=state.sha,
         )
         for state in serving.services
     )

@@ -10,6 +10,7 @@ from bot.app.context import Request
 from bot.core import rollback
 from bot.core.facts import PullRequest
 from bot.core.outcome import Refusal
+from bot.core.partial import left_alone
 from bot.core.plan import Build, Plan
 from bot.core.planning import plan_release, plan_rollback
 from bot.core.policy import Facts, bypassed
@@ -90,7 +91,7 @@ def decide(
             return found
         goal, sha, goal_state = found.entry, found.sha, found.state
         environment = environment_at(sha)
-        plan = plan_rollback(environment, found.state)
+        plan = plan_rollback(environment, found.state, found.sha)
     else:
         kept = _decidable(environment, rates, serving)
         if isinstance(kept, Refusal):
@@ -98,6 +99,7 @@ def decide(
         environment, notes = kept
         promoted = facts.promoted if isinstance(facts.promoted, Artifact) else None
         plan = plan_release(environment, target.traits, promoted=promoted)
+        notes = (*left_alone(environment.left), *notes)
     return Case(
         request=request,
         environment=environment,
@@ -106,7 +108,7 @@ def decide(
         before=before,
         history=past,
         plan=plan,
-        previous_sha=_previous_sha(before, previous),
+        previous_sha=_previous_sha(before.of(environment.services), previous),
         pull=facts.pull_request,
         found=serving,
         goal=goal,

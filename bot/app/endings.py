@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Literal
 
@@ -82,7 +83,8 @@ def warnings(ended: Ended) -> tuple[str, ...]:
 
 def told(report: ReleaseReport) -> str:
     """Return how a release ended on one line, for the annotation, the deployment's status and the outputs."""
-    where = f"{short(report.sha)} on {report.environment}"
+    only = f" ({', '.join(report.only)} only)" if report.only else ""
+    where = f"{short(report.sha)} on {report.environment}{only}"
     if report.state == "released":
         return f"{where} is live and verified." if report.verb == "deploy" else f"{where} serves again, verified."
     failed = next((step for step in report.steps if step.state == "failed"), None)
@@ -102,8 +104,10 @@ def _ending(report: ReleaseReport) -> str:
     return "what served before is back" if back else "what served before still serves"
 
 
-def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None) -> tuple[ServiceLine, ...]:
-    """Set what serves now beside what served before and what was tried."""
+def services(
+    lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | None, *, left: Collection[str] = ()
+) -> tuple[ServiceLine, ...]:
+    """Set what serves now beside what served before and what was tried. ``left``: what is to be as it was."""
     released = ended.failed is None and not ended.cancelled
     goal = next((step.to for step in _restores(ended)), None)
     found = []
@@ -114,7 +118,8 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
             tried = goal.service(line.service).revision
         tried = tried.rsplit("/", 1)[-1]
         now = state.revision if state and (released or line.before) else ""  # else it is left in place, out of reach
-        wanted = tried if released else line.before
+        as_before = not released or line.service in left
+        wanted = line.before if as_before else tried
         if state and _same_code(ended, goal if released else ended.known.before, state):
             wanted = now
         share = next((share.percent for share in state.traffic if share.revision == now), 0) if state else 0
@@ -125,9 +130,9 @@ def services(lines: tuple[ServiceLine, ...], ended: Ended, serving: Serving | No
                 now=now,
                 now_percent=share,
                 url=state.url if state else "",
-                healthy=_healthy(ended, now, wanted, share)
-                if released
-                else _restored(ended, state, now, wanted, share),
+                healthy=_restored(ended, state, now, wanted, share)
+                if as_before
+                else _healthy(ended, now, wanted, share),
                 asked=serving is not None,
             )
         )

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 from bot.app import approving, marks, promoting
 from bot.app.context import Context, Request
+from bot.core.commands import spelled
 from bot.core.config import Config
 from bot.core.facts import Checks, CheckState, Comparison, Deployment, Held, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
+from bot.core.partial import narrowed
 from bot.core.policy import Facts, judge
 from bot.core.ports import HISTORY
 from bot.core.promotion import newest
@@ -35,7 +37,7 @@ def resolve_sha(context: Context, config: Config, request: Request, pull: PullRe
             return Refusal(
                 reason=Reason.HEAD_MOVED,
                 sentence=f"The branch moved from `{short(pinned)}` to `{short(sha)}` after the command was accepted.",
-                next=f"Look at it; if that is what you mean: `/deploy {request.command.environment} @{short(sha)}`",
+                next=f"Look at it; if that is what you mean: `{spelled(request.command, sha=short(sha))}`",
             )
         return sha
     if len(request.sha) == 40 and not context.settings.pinned_sha:  # the event's own; one that was typed may not be
@@ -98,7 +100,7 @@ def gather(
     facts = Facts(
         trigger=request.trigger,
         command=request.command,
-        environment=environment.result(),
+        environment=narrowed(environment.result(), request.command.services),
         sha=sha,
         default_branch=context.default_branch,
         pull_request=pull,

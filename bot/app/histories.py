@@ -40,7 +40,7 @@ def history(context: Context, _config: Config, request: Request) -> Outcome:
 def diff(context: Context, _config: Config, request: Request) -> Outcome:
     """Show the commits that a release of this pull request would bring, and the migrations among them."""
     name = request.command.environment
-    serves = _serves(context, name)
+    serves = _serves(context, name, whole=True)
     try:
         head = _head(context, request)
     except NotFoundError:
@@ -84,9 +84,10 @@ def _difference(context: Context, name: str, before: str, sha: str, found: Compa
     )
 
 
-def _serves(context: Context, name: str) -> Entry | None:
-    """Return the newest release that went well, by the record."""
-    return next((entry for entry in entries(context.deployments(name).result()) if entry.succeeded), None)
+def _serves(context: Context, name: str, *, whole: bool = False) -> Entry | None:
+    """Return the newest release that went well, by the record. ``whole``: of all services."""
+    past = entries(context.deployments(name).result())
+    return next((entry for entry in past if entry.succeeded and (entry.record.whole or not whole)), None)
 
 
 def _head(context: Context, request: Request) -> str:

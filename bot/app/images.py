@@ -43,12 +43,15 @@ def keep(context: Context, case: Case, ended: Ended) -> Future[tuple[str, ...]]:
 
 
 def _images(case: Case, ended: Ended) -> tuple[str, ...]:
-    """Return the images of a release: what it built or took, or what a rollback has brought back."""
-    if ended.known.artifact is not None:
-        return (ended.known.artifact.reference,)
-    repository = records.image_of(case)
-    digests = {state.digest for state in ended.known.goal.services if state.digest}
-    return tuple(f"{repository}@{digest}" for digest in sorted(digests)) if repository else ()
+    """Return the images that serve after a release.
+
+    That is what it built or took, or what a rollback has brought back, and what the services run that it left alone.
+    """
+    artifact, repository = ended.known.artifact, records.image_of(case)
+    back = ended.known.goal if artifact is None else ended.known.before.of(case.environment.left)
+    digests = sorted({state.digest for state in back.services if state.digest}) if repository else []
+    built = [artifact.reference] if artifact is not None else []
+    return tuple(dict.fromkeys([*built, *(f"{repository}@{digest}" for digest in digests)]))
 
 
 def _keep(registry: Images, release: ReleaseId, images: tuple[str, ...], newest: int) -> tuple[str, ...]:

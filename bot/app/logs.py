@@ -9,7 +9,8 @@ from bot.app.asking import answered, elsewhere, environment_of, go_on
 from bot.app.context import Context, Request
 from bot.core.config import Config
 from bot.core.outcome import Outcome, Reason, Refusal
-from bot.core.questions import LogLine, LogQuery, log_services, log_severity, log_since
+from bot.core.partial import services_named
+from bot.core.questions import LogLine, LogQuery, log_severity, log_since
 from bot.core.resolve import Environment
 from bot.core.serving import ServiceState
 from bot.core.target import Target
@@ -59,7 +60,7 @@ def _read(request: Request, environment: Environment) -> _Asked | Refusal:
     severity = log_severity(flags.get("severity", ""))
     if isinstance(severity, Refusal):
         return severity
-    services = log_services(request.command.services, environment.services, environment.name)
+    services = services_named(request.command.services, environment.services, environment.name, verb="logs")
     if isinstance(services, Refusal):
         return services
     return _Asked(services=services, since=since, severity=severity)

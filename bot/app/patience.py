@@ -74,7 +74,7 @@ def _moved(context: Context, request: Request, facts: Facts) -> Refusal | None:
     return Refusal(
         reason=Reason.HEAD_MOVED,
         sentence=f"The branch moved from `{short(facts.sha)}` to `{short(head)}` while its checks were waited for.",
-        next=f"Look at it; if that is what you mean: `/deploy {name} @{short(head)} --wait`",
+        next=f"Look at it; if that is what you mean: `{spelled(facts.command, environment=name, sha=short(head))}`",
     )
 
 

@@ -82,8 +82,9 @@ def preview_of(context: Context, case: Case) -> Preview:
     others = sources.resolve(context, case).result()
     known = Known(release=release, before=case.before, found=case.found, artifact=promoted, sources=others)
     preview = case.target.preview(case.environment.release_jobs, known)
+    kept = [change for change in preview.changes if change.where not in case.environment.left]
     joining = (Change(where="build", what=f"source {name}", after=short(sha)) for name, sha in others.items())
-    return replace(preview, changes=(*joining, *preview.changes))
+    return replace(preview, changes=(*joining, *kept))
 
 
 def _back(now: Serving, goal: Serving) -> tuple[Change, ...]:
@@ -109,7 +110,7 @@ def _again(request: Request, case: Case) -> str:
     flags = [f"--{name}={value}" for name, value in request.command.flags.items() if name == "to"]
     named = request.command.verb == "promote" or (request.command.verb == "deploy" and request.number)
     sha = [f"@{short(case.sha)}"] if named else []
-    return " ".join([f"/{request.command.verb}", case.environment.name, *sha, *flags])
+    return " ".join([f"/{request.command.verb}", case.environment.name, *request.command.services, *sha, *flags])
 
 
 def compare(context: Context, case: Case) -> Comparison | None:

@@ -41,7 +41,7 @@ def join(context: Context, request: Request, facts: Facts) -> None:
     others = [one for one in queueing.waiting(there.entries or ()) if one.id != request.id]
     living = alive(context, others)
     before = [one for one in living if not _runs(one, running)]
-    older = queueing.replaced(before, thread=request.issue, command_id=request.id)
+    older = queueing.replaced(before, thread=request.issue, command_id=request.id, services=request.command.services)
     ahead = [one for one in before if one not in older]
     new = _entry(context, request, facts, ahead=len(ahead) + (running is not None))
     if new.ahead:
@@ -84,6 +84,7 @@ def _entry(context: Context, request: Request, facts: Facts, *, ahead: int) -> Q
         sha=facts.sha,
         since=_now(context),
         ahead=ahead,
+        services=request.command.services,
     )
 
 
@@ -155,7 +156,7 @@ def tell(context: Context, name: str, entry: QueueEntry) -> None:
     """Make the comment of a release that was dropped true. Where there is none, its job says it at its turn."""
     if not entry.comment_id:
         return
-    again = f"/{entry.verb} {name}"
+    again = " ".join([f"/{entry.verb}", name, *entry.services])
     body = refusal_comment(
         (queueing.dropped_refusal(entry, name, again),),
         marker=marker(entry.id, environment=name, sha=entry.sha),

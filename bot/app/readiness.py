@@ -91,9 +91,9 @@ def _comparison(context: Context, name: str, sha: str) -> Comparison | None:
 
 
 def _last(context: Context, name: str) -> str:
-    """Return what was released last and went well, ``""`` if nothing did."""
+    """Return what was released last as a whole and went well, ``""`` if nothing did."""
     found = entries(context.deployments(name).result())
-    return next((one.record.sha for one in found if one.succeeded), "")
+    return next((one.record.sha for one in found if one.succeeded and one.record.whole), "")
 
 
 def _unknown(error: SlipwayError) -> Refusal:

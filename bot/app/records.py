@@ -42,12 +42,13 @@ def record(
         promoted=build.promoted if build is not None else None,
         promoted_from=build.promoted_from if build is not None else "",
         overridden=overridden(request.command),
+        services=case.environment.services if case.environment.left else (),
     )
     return context.github.create_deployment(
         sha=case.sha,
         environment=case.environment.name,
         payload=written.to_payload(),
-        description=f"/{written.verb} by {request.actor}",
+        description=f"/{' '.join([written.verb, *written.services])} by {request.actor}",
         production=case.environment.production,
     )
 

@@ -15,6 +15,7 @@ from bot.app.facts import gather, overtaken, resolve_sha, resolved_at
 from bot.app.interruption import abandon, let_go, tell_of_the_dead
 from bot.app.reporting import Reporter, release_report
 from bot.app.upkeep import after_release
+from bot.core.commands import spelled
 from bot.core.config import Canary, Config
 from bot.core.facts import Comparison, Deployment, Lock, LockRecord, QueueEntry
 from bot.core.notices import moment_of, notice_of
@@ -335,6 +336,7 @@ def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
         started=started,
         notes=case.notes,
         overridden=overriding.sentences(context, case.request, case.bypassed),
+        only=case.environment.services if case.environment.left else (),
     )
 
 
@@ -371,7 +373,8 @@ def _head_moved(context: Context, case: Case) -> Refusal | None:
     return Refusal(
         reason=Reason.HEAD_MOVED,
         sentence=f"The branch moved from `{short(case.sha)}` to `{short(now.head_sha)}` while the gates were asked.",
-        next=f"Look at it; if that is what you mean: `/deploy {case.environment.name} @{short(now.head_sha)}`",
+        next="Look at it; if that is what you mean: "
+        f"`{spelled(request.command, environment=case.environment.name, sha=short(now.head_sha))}`",
     )
 
 

@@ -38,6 +38,7 @@ def release_report(
     started: float,
     notes: tuple[str, ...] = (),
     overridden: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> ReleaseReport:
     """Return the report of a release that is about to begin."""
     return ReleaseReport(
@@ -57,6 +58,7 @@ def release_report(
         promoted_from=next((step.promoted_from for step in plan.steps if isinstance(step, Build)), ""),
         notes=notes,
         overridden=overridden,
+        only=only,
     )
 
 
@@ -151,7 +153,7 @@ class Reporter:
             steps=ended.results,
             reason=endings.reason(ended, report.verb),
             digest=ended.known.artifact.digest if ended.known.artifact else "",
-            services=endings.services(report.services, ended, serving),
+            services=endings.services(report.services, ended, serving, left=environment.left),
             url=endings.url(environment, serving),
             restored=ended.restored,
             restore_detail=ended.restore_detail,

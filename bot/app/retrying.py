@@ -60,4 +60,5 @@ def _again(entry: Entry, request: Request) -> Command:
     record = entry.record
     if record.verb == "rollback":
         return replace(request.command, verb="rollback", flags={"to": str(record.goal)} if record.goal else {})
-    return replace(request.command, verb="promote" if record.promoted_from else "deploy", sha=record.sha)
+    verb = "promote" if record.promoted_from and record.whole else "deploy"
+    return replace(request.command, verb=verb, sha=record.sha, services=record.services)

@@ -8,11 +8,13 @@ from bot.app.facts import resolved_at
 from bot.core.checks import Check, CheckResult
 from bot.core.config import Config
 from bot.core.outcome import Outcome, Reason
+from bot.core.partial import unlike
 from bot.core.plan import RunJob
 from bot.core.questions import Wanted, settled, wanted
 from bot.core.record import Entry, entries, serving_sha
 from bot.core.serving import Serving
 from bot.core.target import Broken, Done, Known, ReleaseId, Target
+from bot.core.titles import place
 from bot.core.words import listed, short
 from bot.engine.verification import Expected, Verifier
 from bot.report.questions import Verified, verify_comment
@@ -28,10 +30,10 @@ def verify(context: Context, config: Config, request: Request) -> Outcome:
     target = context.connect(environment.spec)
     serving = target.serving()
     sha = newest.record.sha if newest is not None else serving_sha(serving)
-    goal = wanted(newest, serving, sha)
+    goal = wanted(past, serving, sha)
     if sha:  # the checks expect it where they name one
         environment = resolved_at(context, config, request, sha)
-    checks, left = settled(environment.live_checks if serving.exists else ())
+    checks, left = settled(unlike(environment.live_checks if serving.exists else (), goal.others))
     report = Verified(
         environment=request.command.environment,
         sha=sha,
@@ -74,6 +76,8 @@ def _notes(past: tuple[Entry, ...], newest: Entry | None, goal: Wanted) -> tuple
         notes.append("No release is recorded that went well, so the image that serves is taken for the right one.")
     elif not goal.revisions:
         notes.append(f"Nothing of the newest release that went well, `{short(goal.sha)}`, serves any more.")
+    if goal.others:
+        notes.append(f"The newest release left {listed(map(place, goal.others))} as before.")
     if past and not past[0].finished:
         notes.append(f"A release of `{short(past[0].record.sha)}` is under way, or was interrupted.")
     return tuple(notes)

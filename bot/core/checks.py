@@ -19,6 +19,7 @@ class HttpCheck:
     ``headers`` are response headers by name (case-insensitive) with the text they must contain; ``within`` is the
     bound in seconds on one answer; ``passes`` consecutive passes are wanted before ``deadline`` seconds are over,
     ``interval`` seconds apart. ``anonymous`` sends no identity token even to a private service (for expected refusals).
+    ``of_commit``: the released commit or its version is part of what is expected.
     """
 
     name: str
@@ -34,6 +35,7 @@ class HttpCheck:
     deadline: float = 60.0
     interval: float = 1.0
     anonymous: bool = False
+    of_commit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

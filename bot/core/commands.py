@@ -104,8 +104,9 @@ def parse_line(text: str, *, line: int = 1) -> Command | Misread | None:
 def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misread:
     flags: dict[str, str] = {}
     places: dict[str, str] = {}
+    services: list[str] = []
     for word in words:
-        problem = _flag(verb, word, flags) if word.startswith("--") else _place(verb, word, places)
+        problem = _flag(verb, word, flags) if word.startswith("--") else _place(verb, word, places, services)
         if problem:
             return Misread(text=text, sentence=problem, suggestion=verb.usage, line=line)
     if verb.actions and "action" not in places:
@@ -119,7 +120,7 @@ def _bind(verb: Verb, words: list[str], text: str, line: int) -> Command | Misre
         verb=verb.name,
         action=places.get("action", ""),
         environment=places.get("environment", ""),
-        services=(places["service"],) if "service" in places else (),
+        services=tuple(dict.fromkeys(services)),
         sha=places.get("sha", ""),
         topic=places.get("verb", ""),
         flags=flags,
@@ -144,7 +145,7 @@ def _flag(verb: Verb, word: str, flags: dict[str, str]) -> str:
     return ""
 
 
-def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
+def _place(verb: Verb, word: str, places: dict[str, str], services: list[str]) -> str:
     if verb.actions and "action" not in places:
         if word.lower() not in verb.actions:
             return f"`{verb.name}` wants one of {listed(verb.actions)} first, not `{word}`."
@@ -155,10 +156,15 @@ def _place(verb: Verb, word: str, places: dict[str, str]) -> str:
             return f"`{word}` is not a sha: write 7 to 40 hex digits after the `@`."
         places["sha"] = word[1:].lower()
         return ""
-    for kind in ("environment", "service", "verb"):
+    for kind in ("environment", "verb"):
         if kind in verb.takes and kind not in places:
             places[kind] = word.lstrip("/").lower() if kind == "verb" else word
             return ""
+    if "services" in verb.takes and re.fullmatch(r"(?=.*\d)[0-9a-fA-F]{7,40}", word):
+        return f"A sha is written with an `@`: `@{word}`."
+    if "services" in verb.takes or ("service" in verb.takes and not services):
+        services.append(word)
+        return ""
     return f"`{verb.name}` does not know what to do with `{word}`."
 
 

@@ -202,7 +202,7 @@ class QueueEntry:
 
     ``id`` is the command's, ``verb`` what it does, ``thread`` the issue or pull request where it was said (0: none),
     ``comment_id`` the bot's comment that says so (0: none), ``ahead`` how many were before it when it came.
-    ``dropped``: it is not wanted any more, by the doing of ``dropped_by``.
+    ``dropped``: it is not wanted any more, by the doing of ``dropped_by``. ``services``: those that it names.
     """
 
     id: str
@@ -217,6 +217,7 @@ class QueueEntry:
     ahead: int = 0
     dropped: Literal["", "cancelled", "replaced"] = ""
     dropped_by: str = ""
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

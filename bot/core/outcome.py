@@ -287,7 +287,8 @@ class ServiceLine:
     """One service in the report: what served before, what was tried, what serves now (revision names, ``""`` = none).
 
     ``healthy`` is whether what serves now is what was wanted (the release, or after a failure the former revision).
-    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing. ``digest``: what it runs.
+    ``asked`` is False when what serves now could not be asked: then ``now`` says nothing. ``digest``: what it runs,
+    ``sha``: the commit that it is of.
     """
 
     service: str
@@ -299,6 +300,7 @@ class ServiceLine:
     healthy: bool = True
     asked: bool = True
     digest: str = ""
+    sha: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,7 +312,8 @@ class ReleaseReport:
     something that served, and it is back to what was before that. ``exposed_seconds``: how long users saw a revision
     that failed. ``not_undone``: what a restore does not take back (migrations that ran). ``on_hold``: pushes release
     no more until somebody unlocks. ``next``: commands to type. ``promoted_from``: the environment whose image it takes.
-    ``sources``: the shas of other repositories that have joined the build.
+    ``sources``: the shas of other repositories that have joined the build. ``only``: the services that are released
+    where others are left as they are.
     """
 
     verb: Literal["deploy", "rollback"]
@@ -341,6 +344,7 @@ class ReleaseReport:
     next: tuple[str, ...] = ()
     usual_seconds: float = 0.0  # median of earlier releases, 0 when unknown
     promoted_from: str = ""
+    only: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance | None = None  # what is attested of the image, where that was asked for
     notes: tuple[str, ...] = ()  # what was left out of the plan, and why

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import assert_never
 
-from bot.core.checks import Check, ExposureCheck, HttpCheck, JobCheck, ServingCheck
 from bot.core.config import Canary
+from bot.core.partial import about, unlike
 from bot.core.plan import Analysis, Build, Plan, Restore, Rollout, RunJob, Shift, Step, Verify, WatchLog
 from bot.core.resolve import Environment
 from bot.core.serving import Artifact, Serving
@@ -47,37 +45,25 @@ def _build(environment: Environment, promoted: Artifact | None) -> Build:
     return Build(timeout=environment.build_timeout, promoted=promoted, promoted_from=there)
 
 
-def plan_rollback(environment: Environment, to: Serving) -> Plan:
-    """Return ``Restore -> Verify(live)*``: back to what a recorded release served, everywhere at once.
+def plan_rollback(environment: Environment, to: Serving, sha: str) -> Plan:
+    """Return ``Restore -> Verify(live)*``: back to what a recorded release of ``sha`` served, everywhere at once.
 
-    A service that did not exist then is not verified: it is left in place, out of reach.
+    A service that did not exist then is not verified: it is left in place, out of reach. One that served another commit
+    then (a release of some services was before) is not asked for this one.
     """
     restore = Restore(id="restore", to=to, timeout=environment.rollout_timeout)
     existed = {state.service for state in to.services if state.exists}
+    others = {state.service for state in to.services if state.exists and state.sha not in {"", sha}}
     verifies = (
         Verify(
-            id=_at("verify-live", region), phase="live", checks=_about(region.live_checks, existed), needs=(restore.id,)
+            id=_at("verify-live", region),
+            phase="live",
+            checks=unlike(about(region.live_checks, existed, mixed=False), others),
+            needs=(restore.id,),
         )
         for region in environment.regions
     )
     return Plan(steps=(restore, *(step for step in verifies if step.checks)))
-
-
-def _about(checks: Iterable[Check], services: set[str]) -> tuple[Check, ...]:
-    """Return the checks that are about some of the services, or about none in particular."""
-    kept: list[Check] = []
-    for check in checks:
-        match check:
-            case ServingCheck():
-                named = tuple(name for name in check.services if name in services)
-                kept += [replace(check, services=named)] if named else []
-            case HttpCheck() | ExposureCheck():
-                kept += [check] if not check.service or check.service in services else []
-            case JobCheck():
-                kept.append(check)
-            case _:
-                assert_never(check)
-    return tuple(kept)
 
 
 # -- one region -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from bot.core.commands import Command, spelled
 from bot.core.facts import CheckState, Comparison, Lock, PullRequest, QueueEntry, Reviews
 from bot.core.outcome import Reason, Refusal
 from bot.core.overrides import overridden
+from bot.core.partial import services_named
 from bot.core.record import Entry
 from bot.core.registry import REGISTRY
 from bot.core.resolve import Environment
@@ -96,6 +97,15 @@ def supported(facts: Facts) -> Refusal | None:
         sentence=f"The configuration asks for what this version does not do yet: {listed(settings)}.",
         next="Take them out of `.github/slipway.yml`, or do that part by hand and release without them declared.",
     )
+
+
+def known_services(facts: Facts) -> Refusal | None:
+    """Every service that the command names is one of the environment's."""
+    command, environment = facts.command, facts.environment
+    found = services_named(
+        command.services, (*environment.services, *environment.left), environment.name, verb=command.verb
+    )
+    return found if isinstance(found, Refusal) else None
 
 
 def pull_request_state(facts: Facts) -> Refusal | None:
@@ -238,7 +248,7 @@ def reviewed(facts: Facts) -> Refusal | None:
     wanted, found = facts.environment.gates.reviews, facts.reviews
     if not wanted:
         return None
-    again = f"`/{facts.command.verb} {facts.environment.name}`"
+    again = f"`{spelled(facts.command, environment=facts.environment.name)}`"
     if found is None or found.more:
         return Refusal(
             reason=Reason.REVIEWS_MISSING,
@@ -278,7 +288,8 @@ def up_to_date(facts: Facts) -> Refusal | None:
     return Refusal(
         reason=Reason.BEHIND_BASE,
         sentence=f"`{short(facts.sha)}` {lacks}.",
-        next=f"Merge `{main}` into it, wait for its checks, then `/{facts.command.verb} {facts.environment.name}`",
+        next=f"Merge `{main}` into it, wait for its checks, then "
+        f"`{spelled(facts.command, environment=facts.environment.name, sha='')}`",
     )
 
 
@@ -352,7 +363,7 @@ def approvals(facts: Facts) -> Refusal | None:
         environment=facts.environment.name,
         sha=facts.sha,
         who=facts.environment.roles["approve"],
-        again=f"`/{facts.command.verb} {facts.environment.name}`",
+        again=f"`{spelled(facts.command, environment=facts.environment.name)}`",
     )
 
 
@@ -427,6 +438,7 @@ def not_on_hold(facts: Facts) -> Refusal | None:
 RELEASE_GATES: tuple[Gate, ...] = (
     still_wanted,
     supported,
+    known_services,
     pull_request_state,
     base,
     fork,

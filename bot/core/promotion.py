@@ -16,7 +16,7 @@ from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry
 from bot.core.rollback import keys_of, left_behind
 from bot.core.serving import Artifact, Serving
-from bot.core.words import short, spent
+from bot.core.words import listed, short, spent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,13 @@ class Standing:
 
 
 def standing(history: Sequence[Entry], sha: str) -> Standing | None:
-    """Return how a commit stands on an environment, None if it was never verified there. Newest first."""
+    """Return how a commit stands on an environment, None if it was never verified there. Newest first.
+
+    All of it, that is: what ran in some services only was not verified as a release.
+    """
     for place, entry in enumerate(history):
         since = entry.verified_at
-        if since is not None and entry.record.sha == sha:
+        if since is not None and entry.record.sha == sha and entry.record.whole:
             return _since(entry, since, tuple(reversed(history[:place])))
     return None
 
@@ -107,6 +110,8 @@ def _why(history: Sequence[Entry], sha: str) -> str:
     last = next((entry for entry in history if entry.record.sha == sha), None)
     if last is None:
         return ""
+    if last.succeeded:
+        return f": only {listed(last.record.services)} of it was released there"
     return ": its release there failed" if last.finished else ": its release there has not ended"
 
 

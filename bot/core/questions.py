@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -12,7 +12,7 @@ from bot.core.config import duration_between
 from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry, base36
 from bot.core.serving import Serving
-from bot.core.words import listed, nearest, there_is
+from bot.core.words import listed, nearest
 
 SINCE = 900.0  # seconds that `/logs` looks back
 SHORTEST, LONGEST = 1.0, 86_400.0
@@ -67,52 +67,66 @@ def log_severity(text: str) -> str | Refusal:
     )
 
 
-def log_services(wanted: Collection[str], known: tuple[str, ...], environment: str) -> tuple[str, ...] | Refusal:
-    """Return the services that are meant: all, or the named ones in each of their regions."""
-    if not wanted:
-        return known
-    for name in wanted:
-        if not _called(name, known):
-            guess = nearest(name, known)
-            return Refusal(
-                reason=Reason.UNKNOWN_SERVICE,
-                sentence=f"`{environment}` has no service `{name}`; {there_is(known)}.",
-                next=f"`/logs {environment} {guess}`" if guess else "",
-            )
-    return tuple(dict.fromkeys(key for name in wanted for key in _called(name, known)))
-
-
-def _called(name: str, known: Iterable[str]) -> list[str]:
-    return [key for key in known if name in {key, key.partition("@")[0]}]
-
-
 # -- verify ---------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What should serve: a commit, and of each service the digest and where it is known the revision."""
+    """What should serve: a commit, and of each service the digest and where it is known the revision.
+
+    ``others``: services that should serve another commit, because the newest release was not of them.
+    """
 
     sha: str
     digests: dict[str, str]
     revisions: dict[str, str]
+    others: tuple[str, ...] = ()
 
 
-def wanted(newest: Entry | None, serving: Serving, sha: str) -> Wanted:
-    """Return what should serve by the newest release that went well; without one, what does is taken for right.
+def wanted(past: Sequence[Entry], serving: Serving, sha: str) -> Wanted:
+    """Return what should serve by the newest releases that went well; without one, what does is taken for right.
 
-    The record holds no digests. A revision is labelled with its release, and all services of a release have one image:
-    so its digest is known as long as one of its revisions still serves.
+    ``past``: the record, newest first. ``sha``: what the newest of them released. A service's release is the newest one
+    that was of it. The record holds no digests. A revision is labelled with its release, and all services of a release
+    have one image: so its digest is known as long as one of its revisions still serves.
     """
-    keys = _keys(newest)
-    made = {
+    of = {state.service: _release_of(state.service, past) for state in serving.services}
+    if not any(of.values()):
+        digest = next((state.digest for state in serving.services if state.digest), "")
+        return Wanted(sha=sha, digests=dict.fromkeys(of, digest), revisions=_made(serving, None, sha))
+    revisions: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for entry in {one.deployment.id: one for one in of.values() if one is not None}.values():
+        names = [name for name, one in of.items() if one is entry]
+        made = _made(serving.of(names), entry, entry.record.sha)
+        digest = next((serving.service(name).digests.get(revision, "") for name, revision in made.items()), "")
+        revisions |= made
+        digests |= dict.fromkeys(names, digest)
+    others = tuple(name for name, one in of.items() if one is not None and one.record.sha != sha)
+    return Wanted(sha=sha, digests=digests, revisions=revisions, others=others)
+
+
+def _release_of(service: str, past: Sequence[Entry]) -> Entry | None:
+    """Return the newest release or rollback that a service was part of, and that went well."""
+    for entry in past:
+        goal = next((place for place, one in enumerate(past) if one.deployment.id == entry.record.goal), None)
+        partial = entry if goal is None else past[goal]
+        if not entry.succeeded:
+            continue
+        if partial.record.whole or service in partial.record.services:
+            return entry
+        if goal is not None:  # it went back to where that release had left the service
+            return _release_of(service, past[goal + 1 :])
+    return None
+
+
+def _made(serving: Serving, entry: Entry | None, sha: str) -> dict[str, str]:
+    """Return the revisions with traffic that a release has made, by service."""
+    keys = _keys(entry)
+    return {
         state.service: share.revision
         for state in serving.services
         for share in state.traffic
         if share.percent and _made_by(share.revision, state.labels.get(share.revision, {}), keys, sha)
     }
-    digest = next((serving.service(name).digests.get(revision, "") for name, revision in made.items()), "")
-    if newest is None:
-        digest = next((state.digest for state in serving.services if state.digest), "")
-    return Wanted(sha=sha, digests={state.service: digest for state in serving.services}, revisions=made)
 
 
 def _keys(newest: Entry | None) -> frozenset[str]:

@@ -30,9 +30,22 @@ def joined(
     return (*dropped(kept, older, "replaced", new.actor), new)
 
 
-def replaced(entries: Iterable[QueueEntry], *, thread: int, command_id: str) -> tuple[QueueEntry, ...]:
-    """Return what waits and was said on the same thread before."""
-    return tuple(one for one in waiting(entries) if one.thread == thread and one.thread and one.id != command_id)
+def replaced(
+    entries: Iterable[QueueEntry], *, thread: int, command_id: str, services: Collection[str] = ()
+) -> tuple[QueueEntry, ...]:
+    """Return what waits, was said on the same thread before, and is of no service that the new one is not of.
+
+    ``services``: those that the new one names, none for all.
+    """
+    return tuple(
+        one
+        for one in waiting(entries)
+        if one.thread == thread and one.thread and one.id != command_id and _covers(services, one.services)
+    )
+
+
+def _covers(new: Collection[str], old: Collection[str]) -> bool:
+    return not new or (bool(old) and set(old) <= set(new))
 
 
 def waiting(entries: Iterable[QueueEntry]) -> tuple[QueueEntry, ...]:

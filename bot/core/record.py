@@ -23,7 +23,7 @@ class Record:
     ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
     ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
     releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``. ``overridden``
-    are the gates that it went past, for ``reason``.
+    are the gates that it went past, for ``reason``. ``services``: only these are released, ``()``: all of them.
     """
 
     id: str
@@ -45,6 +45,12 @@ class Record:
     promoted: Artifact | None = None
     promoted_from: str = ""
     overridden: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is of all services."""
+        return not self.services
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON for the deployment's payload."""
@@ -67,6 +73,7 @@ class Record:
             "image": self.image,
             **self._promotion(),
             **({"overridden": list(self.overridden)} if self.overridden else {}),
+            **({"services": list(self.services)} if self.services else {}),
             "before": serving_to_json(self.before),
         }
 
@@ -103,6 +110,7 @@ def read_record(deployment: Deployment) -> Record | None:
             goal=int(payload.get("goal") or 0),
             image=str(payload.get("image") or ""),
             overridden=tuple(str(gate) for gate in payload.get("overridden") or ()),
+            services=tuple(str(service) for service in payload.get("services") or ()),
             **_promotion_from(payload.get("promoted"), str(payload["sha"])),
             before=serving_from_json(payload.get("before", {})),
         )

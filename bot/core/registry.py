@@ -26,8 +26,8 @@ class Verb:
     ``exclusive``: not beside another command that changes the same environment. ``job`` is where it is carried out when
     the work is divided: ``command`` has no cloud rights and waits for nobody, ``release`` has them and waits its turn,
     ``ask`` has them, waits for nobody and changes nothing. ``takes`` says which words may follow: ``environment``,
-    ``service``, ``sha``, ``verb``. ``actions``: one of these has to come first. ``names_environment``: the default
-    environment will not do, somebody has to write which one.
+    ``service``, ``services`` (any number of them), ``sha``, ``verb``. ``actions``: one of these has to come first.
+    ``names_environment``: the default environment will not do, somebody has to write which one.
     """
 
     name: str
@@ -67,15 +67,22 @@ REGISTRY: Mapping[str, Verb] = {
         Verb(
             name="deploy",
             summary="Build, migrate, roll out and verify this pull request's head.",
-            usage="/deploy <environment> [@sha] [--wait] [--dry-run] [--plan=NAME] [--reason=TEXT] [--override=GATES]",
+            usage="/deploy <environment> [service…] [@sha] [--wait] [--dry-run] [--plan=NAME] [--reason=TEXT] "
+            "[--override=GATES]",
             role="write",
             mutates=True,
             job="release",
-            takes=frozenset({"environment", "sha"}),
+            takes=frozenset({"environment", "services", "sha"}),
             needs_environment=True,
             flags=(_WAIT, _DRY_RUN, _PLAN, _REASON, _OVERRIDE),
-            examples=("/deploy staging", "/deploy production @4f9a1c2", '/deploy staging --reason="demo at ten"'),
+            examples=(
+                "/deploy staging",
+                "/deploy production @4f9a1c2",
+                "/deploy staging worker",
+                '/deploy staging --reason="demo at ten"',
+            ),
             notes=(
+                "Only the services that are named are released: the image is built and the jobs run, the others stay.",
                 "On a merged pull request it means the merge commit.",
                 "A head that was pushed after the comment is refused; naming the sha settles which one is meant.",
                 "If a step fails, what served before is restored.",

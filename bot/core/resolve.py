@@ -38,7 +38,10 @@ from bot.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """An environment as the bot acts on it. Timeouts are in seconds; ``url`` is ``""`` when none is configured."""
+    """An environment as the bot acts on it. Timeouts are in seconds; ``url`` is ``""`` when none is configured.
+
+    ``left`` are services that a release of the others leaves as they are: then ``regions`` have only those others.
+    """
 
     name: str
     spec: Spec
@@ -58,6 +61,7 @@ class Environment:
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notify: tuple[str, ...] = ()
     not_yet: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def services(self) -> tuple[str, ...]:

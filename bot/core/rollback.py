@@ -58,6 +58,8 @@ def verified(past: Sequence[Entry], state: Serving, sha: str = "") -> Goal | Non
     seen: set[int] = set()
     while state.exists:
         maker = made(past, state)
+        if maker is not None and maker.succeeded and _left_by(maker, state):
+            return Goal(state=state, sha=maker.record.sha, entry=maker)
         if len(keys_of(state)) > 1:  # somebody has mixed releases: of one whole one it is known that it was well
             whole = left_behind(past, maker) if maker is not None and maker.succeeded else None
             if whole is not None and maker is not None:
@@ -82,7 +84,7 @@ def named(past: Sequence[Entry], serving: Serving, name: str, environment: str) 
     what = f"deployment {entry.deployment.id} (`{short(entry.record.sha)}`)"
     if not entry.succeeded:
         return _refused(f"{what[0].upper()}{what[1:]} was never verified on `{environment}`.", _ANOTHER)
-    if keys_of(serving) == {entry.key}:
+    if _left_by(entry, serving):
         return _refused(f"{what[0].upper()}{what[1:]} serves on `{environment}` already.", _ANOTHER)
     state = left_behind(past, entry)
     if state is None:
@@ -107,8 +109,26 @@ def _find(past: Iterable[Entry], name: str) -> Entry | None:
 
 
 def left_behind(past: Iterable[Entry], entry: Entry) -> Serving | None:
-    """Return what a release left serving: the newest record of a state that only its revisions served."""
-    return next((other.record.before for other in past if keys_of(other.record.before) == {entry.key}), None)
+    """Return what a release left serving: the newest record of a state that it has made."""
+    return next((other.record.before for other in past if _left_by(entry, other.record.before)), None)
+
+
+def _left_by(entry: Entry, state: Serving) -> bool:
+    """Whether a state is what a release leaves behind: only its revisions serve.
+
+    After a release of some services, the others serve what they served before it.
+    """
+    if entry.record.whole:
+        return keys_of(state) == {entry.key}
+    there = [one for one in state.services if one.exists]
+    released = [one for one in there if one.service in entry.record.services]
+    others = [one for one in there if one.service not in entry.record.services]
+    before = entry.record.before
+    return (
+        bool(released)
+        and all(one.releases == {entry.key} for one in released)
+        and all(one.percents == before.service(one.service).percents for one in others)
+    )
 
 
 def _nothing(environment: str, current: Entry | None) -> Refusal:

@@ -5,7 +5,7 @@ The values are plain data: they are written into the payload of a GitHub deploym
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -75,6 +75,17 @@ class ServiceState:
         """The digest of :attr:`revision`, ``""`` when unknown."""
         return self.digests.get(self.revision, "")
 
+    @property
+    def sha(self) -> str:
+        """The commit that :attr:`revision` is labelled with, ``""`` when it is not."""
+        return self.labels.get(self.revision, {}).get("slipway-sha", "")
+
+    @property
+    def releases(self) -> frozenset[str]:
+        """The keys of the releases that have made what has traffic, ``""`` for what is labelled with none."""
+        shares = (share.revision for share in self.traffic if share.percent)
+        return frozenset(self.labels.get(revision, {}).get("slipway-release", "") for revision in shares)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
@@ -88,6 +99,10 @@ class Serving:
             (state for state in self.services if state.service == name),
             ServiceState(service=name, exists=False),
         )
+
+    def of(self, services: Collection[str]) -> Serving:
+        """Return what some services serve."""
+        return Serving(services=tuple(state for state in self.services if state.service in services))
 
     @property
     def exists(self) -> bool:

@@ -181,7 +181,19 @@ def _http(item: HttpCheckConfig, keys: Mapping[str, str], spec: Spec, values: Va
         deadline=item.deadline,
         interval=item.interval,
         anonymous=item.status == 403 and not _declared_public(spec, service),
+        of_commit=_of_commit(item, values),
     )
+
+
+_COMMIT_NAMES = ("{sha}", "{short_sha}", "{version}", "{pyproject.version}")
+
+
+def _of_commit(item: HttpCheckConfig, values: Values) -> bool:
+    """Whether a check expects the commit, by a placeholder or by a value that has been filled with it."""
+    declared = [item.http, item.contains, *map(str, item.json_.values()), *item.headers.values()]
+    own = {name for name, value in values.names.items() if values.names.get("short_sha", "\0") in value}
+    marks = (*_COMMIT_NAMES, *(f"{{{name}}}" for name in own))
+    return any(mark in text for text in declared for mark in marks)
 
 
 def _first(spec: Spec) -> str:

@@ -59,6 +59,7 @@ def _entry(item: Any) -> QueueEntry:
         ahead=need(item, "ahead", int),
         dropped=cast(Any, dropped),
         dropped_by=text(item, "dropped_by"),
+        services=tuple(map(str, item.get("services") or ())),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.facts import Lock
-from bot.core.outcome import EnvironmentStatus, HelpEntry, Readiness, Reason, Refusal
+from bot.core.outcome import EnvironmentStatus, HelpEntry, Readiness, Reason, Refusal, ServiceLine
 from bot.core.titles import place
 from bot.report.comment import instruction, paragraphs
 from bot.report.markdown import cell, code, code_link, details, fence, link, prose, row
@@ -87,25 +87,41 @@ def status_comment(
 def _services(rows: Sequence[EnvironmentStatus]) -> str:
     """Return what each service serves, by its digest, folded."""
     lines = [
-        row(code(one.environment), code(place(line.service)), serving_now(line), code(line.digest[:19]))
+        row(
+            code(one.environment),
+            code(place(line.service)),
+            code(short(line.sha)) or "—",
+            serving_now(line),
+            code(line.digest[:19]),
+        )
         for one in rows
         for line in one.services
     ]
     if not lines:
         return ""
-    table = "\n".join([row("Environment", "Service", "Serving", "Digest"), "|---|---|---|---|", *lines])
+    table = "\n".join([row("Environment", "Service", "Commit", "Serving", "Digest"), "|---" * 5 + "|", *lines])
     return details(f"{count(len(lines), 'service')} and their digests", table)
 
 
 def _serving(one: EnvironmentStatus) -> str:
     if not one.sha:
         if one.services:
-            return "not one release"  # of several, or what was not released from here
+            return _apart(one.services)
         return "nothing yet" if one.asked else "not known"
     commit = code_link(short(one.sha), one.commit.url) if one.commit else code(short(one.sha))
     number = f"PR {one.pull_request}" if one.pull_request else ""
     subject = cell(one.commit.subject, 60) if one.commit else ""
     return " · ".join(filter(None, [f"{commit} {subject}".rstrip(), number]))
+
+
+def _apart(services: Sequence[ServiceLine]) -> str:
+    """Return which commit each service serves, where that is not the same; some may not be released from here."""
+    by_sha: dict[str, list[str]] = {}
+    for line in services:
+        by_sha.setdefault(line.sha, []).append(cell(place(line.service)))
+    if len(by_sha) < 2:
+        return "not one release"
+    return "⚠️ " + " · ".join(f"{code(short(sha)) or 'unknown'} ({listing(names)})" for sha, names in by_sha.items())
 
 
 def _since(one: EnvironmentStatus, now: float) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bot.core.facts import Comparison
 from bot.core.outcome import Reason, ReleaseReport, StepResult
+from bot.core.titles import place
 from bot.report.markdown import cell, code, link
 from bot.report.words import count, duration, listing, short
 
@@ -49,13 +50,18 @@ def compare_url(report: ReleaseReport) -> str:
 
 
 def _verdict(report: ReleaseReport) -> str:
-    sha, where = code(short(report.sha)), f"**{cell(report.environment)}**"
+    sha, where = code(short(report.sha)), f"{_only(report)}**{cell(report.environment)}**"
     match report.verb:
         case "deploy":
             return _deploy_verdict(report, sha, where)
         case "rollback":
             return _rollback_verdict(report, sha, where)
     assert_never(report.verb)
+
+
+def _only(report: ReleaseReport) -> str:
+    """Return which services it is about, where it is not about all: ``web and worker of ``."""
+    return f"{listing([code(place(name)) for name in report.only])} of " if report.only else ""
 
 
 def _deploy_verdict(report: ReleaseReport, sha: str, where: str) -> str:

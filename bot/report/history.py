@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from bot.core.facts import Comparison
 from bot.core.record import Entry, usual_seconds
+from bot.core.titles import place
 from bot.report.comment import paragraphs
 from bot.report.headline import difference
 from bot.report.markdown import cell, code, code_link, fence, prose, row
 from bot.report.sections import commit_list
-from bot.report.words import count, day_time, duration, short
+from bot.report.words import count, day_time, duration, listing, short
 
 _SIGNS = {"success": "🟩", "failure": "🟥", "error": "🟥"}
 _WEEK = 7 * 86_400.0  # seconds
@@ -60,6 +61,7 @@ def _line(entry: Entry, past: Past, *, why: bool) -> str:
     record, made = entry.record, entry.deployment.created_at.timestamp()
     pull = f"PR {record.pull_request}" if record.pull_request else ""
     what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
+    what += f" to {listing([place(name) for name in record.services])} only" if record.services else ""
     commit = f"{past.repository_url}/commit/{record.sha}"
     source = f"from {record.promoted_from}" if record.promoted_from else ""
     return row(

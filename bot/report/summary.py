@@ -58,6 +58,7 @@ def _release(report: ReleaseReport) -> dict[str, Any]:
     return {
         "verb": report.verb,
         "state": report.state,
+        "only": list(report.only),
         "previous_sha": report.previous_sha,
         "digest": report.digest,
         "restored": report.restored,

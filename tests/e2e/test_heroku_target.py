@@ -167,7 +167,7 @@ def test_the_first_release_and_the_next_and_the_way_back(world: World) -> None:
     assert state.digest == second.known.artifact.digest if second.known.artifact else False
     assert world.health()["version"] == "2222222"
 
-    back = world.run(world.known(GOOD), plan_rollback(world.environment(), recorded.before))
+    back = world.run(world.known(GOOD), plan_rollback(world.environment(), recorded.before, "1" * 40))
     assert (back.reason, states(back)) == (Reason.RELEASED, {"restore": "done", "verify-live": "done"}), back.failed
     assert step(back, "restore").detail == "v6 has the code and config vars of v4; its release phase ran again"
     assert world.health()["version"] == "1111111"

@@ -128,13 +128,13 @@ def test_status_links_where_users_find_it(world: Any) -> None:
     assert "https://shop.example" in world.shown
 
 
-def test_status_names_no_commit_where_somebody_has_mixed_two(world: Any) -> None:
+def test_status_names_the_commit_of_each_service_where_there_are_two(world: Any) -> None:
     world.released(5)
     older = world.target.live["worker"]
     world.released(6)
     world.target.live["worker"] = older
     world.say("/status staging")
-    assert "| not one release |" in world.shown
+    assert "| ⚠️ `0000006` (web) · `0000005` (worker) |" in world.shown
 
 
 def test_status_of_what_was_put_there_by_hand(world: Any) -> None:

@@ -61,7 +61,7 @@ def test_required_checks(world: Any, checks: Any, reason: Reason, source: str, b
         ("/deploy", Reason.UNKNOWN_ENVIRONMENT),
         ("/status nowhere", Reason.UNKNOWN_ENVIRONMENT),
         ("/deploy staging @1234567", Reason.HEAD_MOVED),
-        ("/deploy staging web", Reason.BAD_ARGUMENTS),
+        ("/deploy staging api", Reason.UNKNOWN_SERVICE),
         ("/deploy staging @xyz", Reason.BAD_ARGUMENTS),
         ('/deploy staging --reason="open', Reason.BAD_ARGUMENTS),
         ("/deplyo staging", Reason.UNKNOWN_COMMAND),

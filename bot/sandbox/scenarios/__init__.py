@@ -11,6 +11,7 @@ from bot.sandbox.scenarios import (
     heroku,
     interruptions,
     marks,
+    partial,
     plans,
     pools,
     previews,
@@ -27,6 +28,7 @@ __all__ = ["SCENARIOS", "Expectation", "Finding", "Play", "Scenario"]
 
 THEMES = (
     releases,
+    partial,
     builds,
     failures,
     rollouts,

@@ -114,7 +114,7 @@ def test_what_the_steps_hold(make_environment: Make) -> None:
 def test_a_rollback_restores_and_verifies(make_environment: Make) -> None:
     environment = make_environment()
     to = Serving(services=(ServiceState(service="web"), ServiceState(service="worker")))
-    plan = plan_rollback(environment, to)
+    plan = plan_rollback(environment, to, "a" * 40)
     assert plan.steps == (
         Restore(id="restore", to=to, timeout=300.0),
         Verify(id="verify-live", phase="live", checks=environment.live_checks, needs=("restore",)),
@@ -150,7 +150,7 @@ def test_a_service_that_did_not_exist_then_is_not_verified(make_environment: Mak
         jobs="{m: {}}",
     )
     to = Serving(services=(ServiceState(service="web"), ServiceState(service="worker", exists=False)))
-    (_, verify) = plan_rollback(environment, to).steps
+    (_, verify) = plan_rollback(environment, to, "a" * 40).steps
     assert isinstance(verify, Verify)
     assert [(type(check), getattr(check, "service", None)) for check in verify.checks] == [
         (ServingCheck, None),
@@ -163,7 +163,7 @@ def test_a_service_that_did_not_exist_then_is_not_verified(make_environment: Mak
 
 def test_nothing_is_verified_where_nothing_is_brought_back(make_environment: Make) -> None:
     to = Serving(services=(ServiceState(service="web", exists=False),))
-    assert [step.id for step in plan_rollback(make_environment(), to).steps] == ["restore"]
+    assert [step.id for step in plan_rollback(make_environment(), to, "a" * 40).steps] == ["restore"]
 
 
 # -- order, stages, regions ---------------------------------------------------------------------------------------

@@ -241,3 +241,14 @@ def test_a_comment_means_what_was_verified_before_it(commented: datetime | None,
 
 def test_what_was_never_verified_is_not_judged_by_its_time() -> None:
     assert unseen(NO_SOAK, (), A, at(1), named="/promote production @aaaaaaa") is None
+
+
+def test_what_ran_in_some_services_only_was_not_verified_as_a_release() -> None:
+    part = entry(2, B, "success", services=("web",))
+    past = (part, entry(1, A, "success"))
+    refusal = judge(NO_SOAK, past, B, again=AGAIN)
+    assert refusal is not None
+    assert refusal.reason is Reason.PROMOTION_UNVERIFIED
+    assert refusal.sentence == f"`{B[:7]}` has not been verified on `staging`: only `web` of it was released there."
+    whole = entry(3, B, "success")
+    assert judge(NO_SOAK, (whole, *past), B, again=AGAIN) is None

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from bot.core.checks import ExposureCheck, HttpCheck, JobCheck, ServingCheck
-from bot.core.facts import Deployment
+from bot.core.facts import Deployment, DeploymentStatus
 from bot.core.outcome import Reason, Refusal
-from bot.core.questions import log_services, log_severity, log_since, settled, wanted
+from bot.core.partial import services_named
+from bot.core.questions import log_severity, log_since, settled, wanted
 from bot.core.record import Entry, Record
 from bot.core.serving import ServiceState, Serving, TrafficShare
 
@@ -48,16 +49,16 @@ KNOWN = ("web", "worker", "web@europe-west1")
         ((), KNOWN),
         (("web",), ("web", "web@europe-west1")),
         (("web@europe-west1",), ("web@europe-west1",)),
-        (("worker", "web"), ("worker", "web", "web@europe-west1")),
+        (("worker", "web"), KNOWN),
     ],
 )
 def test_services(named: tuple[str, ...], found: tuple[str, ...]) -> None:
-    assert log_services(named, KNOWN, "staging") == found
+    assert services_named(named, KNOWN, "staging", verb="logs") == found
 
 
 @pytest.mark.parametrize(("name", "next_"), [("wbe", "`/logs staging web`"), ("frontend", "")])
 def test_no_service(name: str, next_: str) -> None:
-    refusal = log_services((name,), KNOWN, "staging")
+    refusal = services_named((name,), KNOWN, "staging", verb="logs")
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.next) == (Reason.UNKNOWN_SERVICE, next_)
 
@@ -80,12 +81,29 @@ def test_what_serves_is_not_given_the_time_of_a_release_and_no_job_is_run() -> N
 
 
 # -- what should serve ------------------------------------------------------------------------------------------------
-def entry(number: int = 36, verb: Any = "deploy", goal: int = 0) -> Entry:
+def entry(
+    number: int = 36, verb: Any = "deploy", goal: int = 0, *, sha: str = SHA, only: tuple[str, ...] = ()
+) -> Entry:
     record = Record(
-        id="1", verb=verb, sha=SHA, actor="dana", run_id=1, run_attempt=1, plan=(), before=Serving(), goal=goal
+        id="1",
+        verb=verb,
+        sha=sha,
+        actor="dana",
+        run_id=1,
+        run_attempt=1,
+        plan=(),
+        before=Serving(),
+        goal=goal,
+        services=only,
     )
     deployment = Deployment(
-        id=number, sha=SHA, ref=SHA, environment="staging", payload={}, created_at=datetime(2026, 3, 2, tzinfo=UTC)
+        id=number,
+        sha=sha,
+        ref=sha,
+        environment="staging",
+        payload={},
+        created_at=datetime(2026, 3, 2, tzinfo=UTC),
+        statuses=(DeploymentStatus(state="success"),),
     )
     return Entry(deployment=deployment, record=record)
 
@@ -103,32 +121,63 @@ def state(name: str, digest: str, *, key: str = "", sha: str = "", revision: str
 
 def test_each_service_should_serve_the_releases_image() -> None:
     serving = Serving(services=(state("web", "d1", key="10"), state("worker", "d0", key="z")))
-    found = wanted(entry(36), serving, SHA)
+    found = wanted((entry(36),), serving, SHA)
     assert found.digests == {"web": "d1", "worker": "d1"}
     assert found.revisions == {"web": "shop-web-aaaaaaa-10"}
 
 
 def test_what_was_made_by_hand_is_not_the_releases_own_though_its_labels_say_so() -> None:
     by_hand = state("web", "d2", key="10", revision="shop-web-00007-abc")
-    found = wanted(entry(36), Serving(services=(by_hand, state("worker", "d1", key="10"))), SHA)
+    found = wanted((entry(36),), Serving(services=(by_hand, state("worker", "d1", key="10"))), SHA)
     assert found.digests == {"web": "d1", "worker": "d1"}
     assert set(found.revisions) == {"worker"}
 
 
 def test_a_rollback_should_have_brought_back_what_another_release_made() -> None:
     serving = Serving(services=(state("web", "d1", key="z"),))
-    assert wanted(entry(36, verb="rollback", goal=35), serving, SHA).digests == {"web": "d1"}
-    assert wanted(entry(36), serving, SHA).digests == {"web": ""}
+    assert wanted((entry(36, verb="rollback", goal=35),), serving, SHA).digests == {"web": "d1"}
+    assert wanted((entry(36),), serving, SHA).digests == {"web": ""}
 
 
 def test_without_labels_of_releases_the_commit_tells() -> None:
     serving = Serving(services=(state("app", "slug", sha=SHA),))
-    assert wanted(entry(), serving, SHA).digests == {"app": "slug"}
-    assert wanted(entry(), serving, "b" * 40).digests == {"app": ""}
+    assert wanted((entry(),), serving, SHA).digests == {"app": "slug"}
+    assert wanted((entry(sha="b" * 40),), serving, "b" * 40).digests == {"app": ""}
+
+
+OLD = "b" * 40
+MIXED = Serving(services=(state("web", "d2", key="11"), state("worker", "d1", key="10")))
+
+
+@pytest.mark.parametrize(
+    ("past", "digests", "others"),
+    [
+        # 37 was of the web alone: the worker is held to 36.
+        ((entry(37, only=("web",)), entry(36, sha=OLD)), {"web": "d2", "worker": "d1"}, ("worker",)),
+        ((entry(37, only=("web",)), entry(36)), {"web": "d2", "worker": "d1"}, ()),
+        ((entry(37, only=("web",)),), {"web": "d2"}, ()),
+        # Brought back to what 37 left, and to what 36 did: then the web should have its image, too.
+        (
+            (entry(38, verb="rollback", goal=37), entry(37, only=("web",)), entry(36, sha=OLD)),
+            {"web": "d2", "worker": "d1"},
+            ("worker",),
+        ),
+        (
+            (entry(38, verb="rollback", goal=36, sha=OLD), entry(37, only=("web",)), entry(36, sha=OLD)),
+            {"web": "d1", "worker": "d1"},
+            (),
+        ),
+    ],
+)
+def test_a_service_should_serve_the_newest_release_that_was_of_it(
+    past: tuple[Entry, ...], digests: dict[str, str], others: tuple[str, ...]
+) -> None:
+    found = wanted(past, MIXED, past[0].record.sha)
+    assert (found.digests, found.others) == (digests, others)
 
 
 def test_without_a_record_all_should_serve_one_image() -> None:
     serving = Serving(services=(ServiceState(service="gone", exists=False), state("web", "d1"), state("worker", "d2")))
-    found = wanted(None, serving, "")
+    found = wanted((), serving, "")
     assert set(found.digests.values()) == {"d1"}
     assert found.revisions == {}

@@ -377,6 +377,7 @@ def test_every_field_of_an_http_check(make_environment: Make) -> None:
         passes=3,
         deadline=4.0,
         interval=0.5,
+        of_commit=True,
     )
 
 

@@ -14,7 +14,7 @@ from bot.core.rollback import Goal, before, keys_of, made, named
 from bot.core.serving import ServiceState, Serving, TrafficShare
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
-A, B, C = "a" * 40, "b" * 40, "1234567" + "c" * 33
+A, B, C, D = "a" * 40, "b" * 40, "1234567" + "c" * 33, "d" * 40
 Made = Callable[..., Entry]
 
 
@@ -178,3 +178,51 @@ def test_who_made_what_serves(make_entry: Made) -> None:
     assert keys_of(BY_HAND) == set()
     assert made((one,), left_by(one)) == one
     assert made((one,), BY_HAND) is None
+
+
+# -- releases of some services ----------------------------------------------------------------------------------------
+def both(web: Entry, worker: Entry) -> Serving:
+    """What serves where the web is of one release and the worker of another."""
+    return Serving(
+        services=tuple(
+            replace(left_by(entry).services[0], service=name) for name, entry in (("web", web), ("worker", worker))
+        )
+    )
+
+
+def test_what_a_release_of_some_services_left_is_known_to_be_good(make_entry: Made) -> None:
+    one = make_entry(1, A, BY_HAND)
+    two = make_entry(2, B, both(one, one), services=("web",))
+    three = make_entry(3, C, both(two, one))
+    past = (three, two, one)
+    assert before(past, made(past, both(three, three)), "staging") == Goal(state=both(two, one), sha=B, entry=two)
+    assert named(past, both(three, three), B[:7], "staging") == Goal(state=both(two, one), sha=B, entry=two)
+
+
+def test_a_release_of_some_services_is_taken_back_by_what_was_before_it(make_entry: Made) -> None:
+    one = make_entry(1, A, BY_HAND)
+    two = make_entry(2, B, both(one, one), services=("web",))
+    past = (two, one)
+    assert before(past, made(past, both(two, one)), "staging") == Goal(state=both(one, one), sha=A, entry=one)
+    refusal = named(past, both(two, one), B[:7], "staging")
+    assert isinstance(refusal, Refusal)
+    assert "serves on `staging` already" in refusal.sentence
+
+
+def test_a_mixture_that_no_release_has_left_is_not_gone_back_to(make_entry: Made) -> None:
+    """The worker had been put back by hand to an older release, before the next one came."""
+    zero = make_entry(9, D, BY_HAND)
+    one = make_entry(1, A, both(zero, zero))
+    two = make_entry(2, B, both(one, one), services=("web",))
+    three = make_entry(3, C, both(two, zero))
+    past = (three, two, one, zero)
+    goal = before(past, made(past, both(three, three)), "staging")
+    assert goal == Goal(state=both(one, one), sha=A, entry=one)
+
+
+def test_a_failed_release_of_some_services_is_not_gone_back_to(make_entry: Made) -> None:
+    one = make_entry(1, A, BY_HAND)
+    two = make_entry(2, B, both(one, one), "failure", services=("web",))
+    three = make_entry(3, C, both(two, one))
+    past = (three, two, one)
+    assert before(past, made(past, both(three, three)), "staging") == Goal(state=both(one, one), sha=A, entry=one)
