@@ -45,6 +45,7 @@ class Settings:
     pinned_sha: str = ""
     reaction_id: int = 0
     command: str = ""
+    services: tuple[str, ...] = ()
     reason: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     allowed_bots: frozenset[int] = frozenset()
@@ -87,6 +88,7 @@ class Settings:
             pinned_sha=_sha(environ, "SLIPWAY_SHA"),
             reaction_id=_number(environ, "SLIPWAY_REACTION_ID"),
             command=environ.get("SLIPWAY_COMMAND", "").strip().lstrip("/").lower(),
+            services=tuple(environ.get("SLIPWAY_SERVICES", "").replace(",", " ").split()),
             reason=environ.get("SLIPWAY_REASON", ""),
             variables=_variables(environ.get("SLIPWAY_VARS", "")),
             allowed_bots=_numbers(environ, "SLIPWAY_ALLOWED_BOTS"),

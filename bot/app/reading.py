@@ -115,7 +115,7 @@ def _dispatch(event: DispatchEvent, settings: Settings) -> Asked:
     """Read the inputs as the line that somebody would have typed, by the same grammar. ``sweep`` is no such line."""
     if settings.command == SWEEP:
         return Asked(requests=(_sweep("dispatch", settings, event.actor),))
-    words = [f"/{settings.command or 'deploy'}", settings.environment]
+    words = [f"/{settings.command or 'deploy'}", settings.environment, *settings.services]
     words += [f"@{settings.pinned_sha}"] if settings.pinned_sha and settings.phase != "release" else []
     reason = settings.reason.replace('"', "'").replace("\\", "/")
     words += [f'--reason="{reason}"'] if reason else []

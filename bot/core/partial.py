@@ -71,11 +71,11 @@ def _narrowed(region: Region, keys: Collection[str], others: Iterable[Region]) -
 
 
 def left_alone(services: Collection[str]) -> tuple[str, ...]:
-    """Return what is said of the services that a release leaves as they are."""
+    """Return what a release has left out: the services that stay as they are."""
     if not services:
         return ()
-    stay = "is left as it is" if len(services) == 1 else "are left as they are"
-    return (f"{listed(map(place, services))} {stay}.",)
+    stay = "stays as it is" if len(services) == 1 else "stay as they are"
+    return (f"{listed(map(place, services))}, which {stay}.",)
 
 
 def about(checks: Iterable[Check], services: Collection[str], *, mixed: bool = True) -> tuple[Check, ...]:

@@ -32,7 +32,7 @@ def test_only_what_is_named_is_released(world: Any) -> None:
     assert "rollout-web" in applied
     assert "rollout-worker" not in applied
     assert "### 🟢 `0000007` is live on `web` of **staging**" in world.shown
-    assert "`worker` is left as it is." in world.shown
+    assert "`worker`, which stays as it is." in world.shown
     assert outcome.message == "0000007 on staging (web only) is live and verified."
     assert outcome.result["release"]["only"] == ["web"]
     assert all(line["healthy"] for line in outcome.result["release"]["services"])
@@ -113,11 +113,20 @@ def test_a_retry_is_of_the_same_services(world: Any) -> None:
     assert commits(world) == {"web": sha(7), "worker": sha(6)}
 
 
+def test_it_can_be_dispatched(world: Any) -> None:
+    world.released(6)
+    outcome = world.handle(world.dispatch(), command="deploy", environment="staging", services=("worker",))
+    assert outcome.reason is Reason.RELEASED
+    assert commits(world) == {"web": sha(6), "worker": sha(1)}
+    outcome = world.handle(world.dispatch(), command="rollback", environment="staging", services=("worker",))
+    assert outcome.reason is Reason.BAD_ARGUMENTS
+
+
 def test_a_dry_run_shows_the_command_and_what_it_changes(world: Any) -> None:
     world.released(6)
     part(world, text="/deploy staging web --dry-run")
     assert "/deploy staging web @0000007 --plan=" in world.shown
-    assert "`worker` is left as it is." in world.shown
+    assert "`worker`, which stays as it is." in world.shown
     assert "rollout-worker" not in world.shown
     assert "| worker |" not in world.shown
 

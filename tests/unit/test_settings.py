@@ -57,6 +57,7 @@ def test_what_is_said_is_taken() -> None:
         SLIPWAY_ENVIRONMENT="staging",
         SLIPWAY_SHA=" @4F9A1C2 ",
         SLIPWAY_COMMAND=" /Deploy ",
+        SLIPWAY_SERVICES=" web, worker ",
         SLIPWAY_VARS='{"REGION": "europe-west1", "N": 3}',
         SLIPWAY_ALLOWED_BOTS="41, 42",
         SLIPWAY_REACTION_ID="9",
@@ -66,6 +67,7 @@ def test_what_is_said_is_taken() -> None:
     assert (made.api_url, made.graphql_url) == ("http://127.0.0.1:8001", "http://localhost:8001/graphql")
     assert (made.actor, made.config_path, made.phase, made.environment) == ("max", "deploy.yml", "release", "staging")
     assert (made.pinned_sha, made.command, made.reaction_id) == ("4f9a1c2", "deploy", 9)
+    assert made.services == ("web", "worker")
     assert made.variables == {"REGION": "europe-west1", "N": "3"}
     assert made.allowed_bots == {41, 42}
 

@@ -50,7 +50,7 @@ SCENARIOS = (
             *serves("feature", "main", digests=2),
             *says(
                 lambda play: f"### 🟢 `{play.sha('feature')}` is live on `web` of **staging**",
-                "`worker` is left as it is.",
+                "`worker`, which stays as it is.",
                 comments=2,
                 comment=0,
             ),

@@ -88,9 +88,7 @@ def test_a_job_is_checked_in_the_first_region_that_is_released(make_environment:
 
 
 def test_the_plan_builds_and_runs_jobs_as_always_and_moves_what_is_named(make_environment: Make) -> None:
-    environment = make_environment(
-        jobs="{m: {when: release}}", target="order: [worker, web]", staging="watch: 5m"
-    )
+    environment = make_environment(jobs="{m: {when: release}}", target="order: [worker, web]", staging="watch: 5m")
     plan = plan_release(narrowed(environment, ("web",)), TRAITS)
     assert [step.id for step in plan.steps] == [
         "build",
@@ -192,8 +190,8 @@ def test_a_check_that_expects_the_commit(make_environment: Make, check: str, of_
     ("services", "said"),
     [
         ((), ()),
-        (("worker",), ("`worker` is left as it is.",)),
-        (("worker", "web@b"), ("`worker` and `web in b` are left as they are.",)),
+        (("worker",), ("`worker`, which stays as it is.",)),
+        (("worker", "web@b"), ("`worker` and `web in b`, which stay as they are.",)),
     ],
 )
 def test_what_is_left_is_said(services: tuple[str, ...], said: tuple[str, ...]) -> None:

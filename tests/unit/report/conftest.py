@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,14 @@ def reports() -> dict[str, ReleaseReport]:
             next=("/status",),
         ),
         "released-behind": _report(reason="released", behind_by=2, next=("/deploy staging", "/rollback staging")),
+        "released-one-service": _report(
+            reason="released",
+            only=("web",),
+            notes=("`worker`, which stays as it is.",),
+            steps=tuple(step for step in DONE if "worker" not in step.id),
+            services=(SERVICES[0], replace(SERVICES[1], tried="", now=SERVICES[1].before)),
+            next=("/rollback staging", "/status"),
+        ),
         "promoted": _report(
             environment="production",
             promoted_from="staging",

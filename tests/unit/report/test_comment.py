@@ -25,6 +25,7 @@ NAMES = [
     "released-first",
     "released-already",
     "released-behind",
+    "released-one-service",
     "promoted",
     "attested",
     "build-failed",
