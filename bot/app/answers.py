@@ -93,6 +93,8 @@ def answer_status(context: Context, config: Config, request: Request) -> Outcome
     elif elsewhere(context):
         ask = _without_rights
     held, now = context.held(*names), datetime.fromtimestamp(context.clock.now(), UTC)
+    sources = (config.environments[name].promote_from for name in names)
+    context.deployments_of(dict.fromkeys([*names, *(rule.environment for rule in sources if rule is not None)]))
     asked = {name: (context.deployments(name), context.gatherer.ask(ask, context, config, name)) for name in names}
     lines = {name: queueing.line(held.result()[name]) for name in names}
     living = queueing.alive(context, [one for line in lines.values() for one in line])

@@ -140,6 +140,15 @@ class Context:
         """An environment's newest deployments."""
         return self.ask(self.github.deployments, environment, HISTORY)
 
+    def deployments_of(self, environments: Iterable[str]) -> None:
+        """Ask for the newest deployments of several environments at once, for those who ask for one of them later."""
+        names = tuple(environments)
+        if len(names) < 2:
+            return
+        asked = self.ask(self.github.deployments_of, names, HISTORY)
+        for name in names:
+            self.gatherer.give(lambda name=name: asked.result()[name], self.github.deployments, name, HISTORY)  # type: ignore[misc]
+
     # -- telling --------------------------------------------------------------------------------------------
     @property
     def refused_exit(self) -> int:

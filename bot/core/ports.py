@@ -100,6 +100,10 @@ class GitHub(Protocol):
         """Return an environment's newest deployments, newest first, each with its newest statuses."""
         ...
 
+    def deployments_of(self, environments: Sequence[str], limit: int) -> Mapping[str, tuple[Deployment, ...]]:
+        """Return the same of each of some environments."""
+        ...
+
     def all_deployments(self, limit: int) -> tuple[Deployment, ...]:
         """Return the newest deployments of all environments, newest first, each with its newest statuses."""
         ...

@@ -37,6 +37,13 @@ class Gatherer:
                 self._asked[key] = self.ask(read, *args)
             return cast("Future[T]", self._asked[key])
 
+    def give(self, answer: Callable[[], T], read: Callable[..., T], *args: Hashable) -> None:
+        """Let a read that has not been asked for yet be answered by something else than itself."""
+        key = (getattr(read, "__name__", repr(read)), *args)
+        with self._lock:
+            if key not in self._asked:
+                self._asked[key] = self.ask(answer)
+
     def close(self) -> None:
         """Let the threads go; reads that nobody waits for end by their own timeouts."""
         self._pool.shutdown(wait=False, cancel_futures=True)

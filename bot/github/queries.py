@@ -64,25 +64,43 @@ mutation ReleaseLock($repository: ID!, $ref: GitRefname!, $before: GitObjectID!,
 }
 """
 
-DEPLOYMENTS = """
-query Deployments($owner: String!, $name: String!, $environments: [String!], $first: Int!, $after: String) {
-  repository(owner: $owner, name: $name) {
-    deployments(
-      environments: $environments, first: $first, after: $after, orderBy: {field: CREATED_AT, direction: DESC}
-    ) {
-      pageInfo { hasNextPage endCursor }
-      nodes {
-        id databaseId commitOid environment task payload createdAt
-        ref { name }
-        commit { messageHeadline }
-        creator { login }
-        latestStatus { id state description environmentUrl createdAt }
-        statuses(first: 10) { nodes { id state description environmentUrl createdAt } }
-      }
-    }
+_RECORDS = """
+fragment Records on DeploymentConnection {
+  pageInfo { hasNextPage endCursor }
+  nodes {
+    id databaseId commitOid environment task payload createdAt
+    ref { name }
+    commit { messageHeadline }
+    creator { login }
+    latestStatus { id state description environmentUrl createdAt }
+    statuses(first: 10) { nodes { id state description environmentUrl createdAt } }
   }
 }
 """
+
+DEPLOYMENTS = f"""
+query Deployments($owner: String!, $name: String!, $environments: [String!], $first: Int!, $after: String) {{
+  repository(owner: $owner, name: $name) {{
+    deployments(
+      environments: $environments, first: $first, after: $after, orderBy: {{field: CREATED_AT, direction: DESC}}
+    ) {{ ...Records }}
+  }}
+}}{_RECORDS}"""
+
+
+def deployments(aliases: Sequence[str]) -> str:
+    """Return a query for the deployments of several environments: each under its alias, its name in that variable."""
+    variables = "".join(f", ${alias}: String!" for alias in aliases)
+    order = "orderBy: {field: CREATED_AT, direction: DESC}"
+    fields = "".join(
+        f"    {alias}: deployments(environments: [${alias}], first: $first, {order}) {{ ...Records }}\n"
+        for alias in aliases
+    )
+    return (
+        f"query Deployments($owner: String!, $name: String!, $first: Int!{variables}) {{\n"
+        f"  repository(owner: $owner, name: $name) {{\n{fields}  }}\n}}{_RECORDS}"
+    )
+
 
 THREAD = """
 query Thread($owner: String!, $name: String!, $number: Int!) {

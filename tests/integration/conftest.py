@@ -293,6 +293,9 @@ class FakeGitHub:
         with self._mutex:
             return tuple(kept for kept in reversed(self.kept) if kept.environment == environment)[:limit]
 
+    def deployments_of(self, environments: Sequence[str], limit: int) -> Mapping[str, tuple[Deployment, ...]]:
+        return {name: self.deployments(name, limit) for name in environments}
+
     def all_deployments(self, limit: int) -> tuple[Deployment, ...]:
         self._log("all_deployments", limit)
         with self._mutex:

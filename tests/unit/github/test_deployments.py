@@ -69,6 +69,54 @@ def test_those_of_all_environments_are_read_at_once(wire: Any, api: Api) -> None
     assert (wire.body(0)["variables"]["environments"], wire.body(0)["variables"]["first"]) == (None, 50)
 
 
+def pages(*several: Any) -> Any:
+    return {"repository": {f"e{number}": one["repository"]["deployments"] for number, one in enumerate(several)}}
+
+
+def test_those_of_several_environments_are_read_in_one_call(wire: Any, api: Api) -> None:
+    wire.graphql(pages(page([node(4)], cursor="c1"), page([]), page([node(5, environment="qa"), node(6, task="x")])))
+    found = api.deployments_of(("staging", "prod", "qa", "staging"), 1)
+    assert {name: [one.id for one in deployments] for name, deployments in found.items()} == {
+        "staging": [4],
+        "prod": [],
+        "qa": [5],
+    }
+    assert wire.body(0)["variables"] == {
+        "owner": "acme",
+        "name": "shop",
+        "first": 1,
+        "e0": "staging",
+        "e1": "prod",
+        "e2": "qa",
+    }
+    assert len(wire.calls) == 1
+
+
+def test_of_many_environments_some_are_asked_for_in_one_call(wire: Any, api: Api) -> None:
+    names = [f"env-{number:02}" for number in range(10)]
+    wire.graphql(pages(*[page([]) for _ in range(8)]))
+    wire.graphql(pages(page([]), page([])))
+    assert sorted(api.deployments_of(names, 5)) == names
+    asked = [wire.body(number)["variables"] for number in range(2)]
+    assert sorted(name for each in asked for alias, name in each.items() if alias.startswith("e")) == names
+
+
+def test_what_is_not_all_on_the_page_of_several_is_read_by_itself(wire: Any, api: Api) -> None:
+    wire.graphql(pages(page([node(9, task="x")], cursor="c1"), page([node(3, environment="qa")])))
+    wire.graphql(page([node(9, task="x"), node(8)]))
+    found = api.deployments_of(("staging", "qa"), 5)
+    assert [one.id for one in found["staging"]] == [8]
+    assert [one.id for one in found["qa"]] == [3]
+    assert wire.body(1)["variables"]["environments"] == ["staging"]
+
+
+@pytest.mark.parametrize("data", [{"repository": {}}, pages(page([])), pages(page([None]), page([]))])
+def test_several_of_an_unknown_shape(wire: Any, api: Api, data: Any) -> None:
+    wire.graphql(data)
+    with pytest.raises(UpstreamError, match="could not be understood"):
+        api.deployments_of(("staging", "qa"), 5)
+
+
 def test_the_latest_status_comes_first_whatever_the_order(wire: Any, api: Api) -> None:
     tied = [status(1, "IN_PROGRESS", 5), status(2, "SUCCESS", 5)]
     wire.graphql(page([node(4, latestStatus=tied[1], statuses={"nodes": tied})]))
