@@ -202,11 +202,13 @@ def _context(
             sleep=clock.pause,
             timeout=settings.call_timeout,
         )
-        gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id)
-        targets.prepare(target)
         gc.freeze()
         gc.enable()
         return target
+
+    def prepare(target: Target) -> None:
+        gatherer.once(_logging, settings.log_level, masker, settings.repository, settings.run.id)
+        targets.prepare(target)
 
     return Context(
         settings=settings,
@@ -214,6 +216,7 @@ def _context(
         final=github.uninterrupted(),
         sources=others,
         connect=connect,
+        prepare=prepare,
         probe=HttpProber(connect=min(5.0, settings.call_timeout)),
         clock=clock,
         default_branch=event.default_branch,

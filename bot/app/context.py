@@ -66,8 +66,9 @@ class Request:
 class Context:
     """The ports and what was read through them. One for each event.
 
-    ``connect`` gives the target of a spec (its libraries are imported then), ``masker`` takes secrets out of what is
-    told. ``summary`` collects what goes to the job summary.
+    ``connect`` gives the target of a spec (its libraries are imported then); ``prepare`` has one imported what a
+    release needs besides, while others are waited for, which a question does not pay for. ``masker`` takes secrets out
+    of what is told. ``summary`` collects what goes to the job summary.
     """
 
     settings: Settings
@@ -79,6 +80,7 @@ class Context:
     clock: Clock
     default_branch: str
     masker: Masker
+    prepare: Callable[[Target], None] = lambda _target: None
     notify: Callable[[Notice], tuple[str, ...]] = lambda _notice: ()
     log: Callable[..., None] = lambda _event, **_values: None
     summary: list[str] = field(default_factory=list)
@@ -89,6 +91,12 @@ class Context:
     def clean(self, text: str) -> str:
         """Take secrets out of a text."""
         return self.masker.mask(text)
+
+    def connect_to_release(self, spec: Spec) -> Target:
+        """Connect a target, and have it prepare for its first steps."""
+        target = self.connect(spec)
+        self.prepare(target)
+        return target
 
     # -- reading --------------------------------------------------------------------------------------------
     def ask(self, read: Callable[..., T], *args: Hashable) -> Future[T]:

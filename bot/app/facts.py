@@ -248,7 +248,7 @@ def resolved_at(context: Context, config: Config, request: Request, sha: str, *,
 
 
 def _connect(context: Context, environment: Future[Environment]) -> Target:
-    return context.connect(environment.result().spec)
+    return context.connect_to_release(environment.result().spec)
 
 
 def _never() -> Future[Target]:

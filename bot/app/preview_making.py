@@ -36,7 +36,7 @@ def make(context: Context, case: Case) -> Outcome:
     Raises:
         SlipwayError: a fault of the world before anything was changed.
     """
-    connected = context.gatherer.ask(context.connect, case.previews.spec)
+    connected = context.gatherer.ask(context.connect_to_release, case.previews.spec)
     reporter = PreviewReporter(context, case.request, opening(context, case))
     _adopt_comment(context, case)
     try:
