@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,36 @@ def test_a_comment_is_held_to_what_it_says(judges: Any, name: str, claim: tuple[
     assert list(judges.judged(body, serve(judges, claim, claim), before)) == []
     for wrong in (serve(judges, other, other), serve(judges, claim, other), serve(judges, claim, claim, 90)):
         assert list(judges.judged(body, wrong, before)) != []
+
+
+def test_a_release_of_one_service_is_held_to_that_one(judges: Any) -> None:
+    body = (ROOT / "tests/golden/released-one-service.md").read_text("utf-8")
+    before = judges.Before(revisions=frozenset({"web-a81d0be-0", "worker-a81d0be-0"}))
+    assert list(judges.judged(body, serve(judges, NEW, OLD), before)) == []
+    for wrong in (serve(judges, OLD, OLD), serve(judges, NEW, NEW)):
+        assert list(judges.judged(body, wrong, before)) != []
+
+
+@pytest.mark.parametrize(
+    ("web", "worker", "well"),
+    [
+        (("9", "web-new"), ("8", "worker-old"), True),
+        (("8", "web-old"), ("8", "worker-old"), False),
+        (("9", "web-new"), ("9", "worker-new"), False),
+        (("9", "web-new"), ("7", "worker-older"), False),
+    ],
+)
+def test_what_a_release_of_one_service_leaves(
+    judges: Any, web: tuple[str, str], worker: tuple[str, str], well: bool
+) -> None:
+    shares = [{"revision": "worker-old", "percent": 100}, {"revision": "worker-older", "percent": 0}]
+    payload = {"services": ["web"], "before": {"services": [{"service": "worker", "traffic": shares}]}}
+    served = [
+        judges.Served(service=name, revision=revision, percent=100, sha="", labels={"slipway-release": release})
+        for name, (release, revision) in (("web", web), ("worker", worker))
+    ]
+    assert judges.left_by(types.SimpleNamespace(id=9, payload=payload), served) is well
+    assert judges.left_by(types.SimpleNamespace(id=9, payload={**payload, "services": []}), served) is False
 
 
 def test_an_alarm_may_not_be_false_and_a_refusal_changes_nothing(judges: Any) -> None:

@@ -5,6 +5,7 @@ Each judge is about one environment. The matrix asks them after every cell, the 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -116,12 +117,34 @@ def verified(stage: Stage, before: Before, environment: str = ENVIRONMENT) -> It
 
 
 def together(stage: Stage, environment: str = ENVIRONMENT) -> Iterator[str]:
-    """All services are of the same release."""
+    """All services are of the same release, or as a release of some of them has left all."""
     served = serving(stage, environment)
+    if any(left_by(deployment, served) for deployment in succeeded(stage, environment)):
+        return
     if len({each.sha for each in served}) != 1:
         yield f"services of different releases: {', '.join(f'{each.service} {each.sha}' for each in served)}"
     if len({each.labels.get("slipway-release") for each in served}) != 1:
         yield f"services of different deployments: {', '.join(each.revision for each in served)}"
+
+
+def left_by(deployment: Deployment, served: list[Served]) -> bool:
+    """Whether what serves is what a release of some services leaves: those are its own, the others as before it."""
+    payload: dict[str, Any] = (
+        json.loads(deployment.payload) if isinstance(deployment.payload, str) else deployment.payload
+    )
+    own = set(payload.get("services") or ())
+    before = {
+        (state["service"], share["revision"], share["percent"])
+        for state in payload.get("before", {}).get("services", ())
+        for share in state.get("traffic", ())
+        if share["percent"]
+    }
+    return bool(own) and all(
+        each.labels.get("slipway-release") == key(deployment)
+        if each.service in own
+        else (each.service, each.revision, each.percent) in before
+        for each in served
+    )
 
 
 def left_over(stage: Stage, environment: str = ENVIRONMENT) -> Iterator[str]:
@@ -188,7 +211,7 @@ def _more_secrets(stage: Stage) -> dict[str, str]:
 
 # -- what is said -------------------------------------------------------------------------------------------
 _RUNNING = re.compile(r"^### (🟡|🟠)")
-_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) \*\*\w+\*\*")
+_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) (?:`(\w+)` of )?\*\*\w+\*\*")
 _BACK = re.compile(r"^### 🟢 \*\*\w+\*\* is (?:back|already) on `(\w{7})`")
 _AFTER = re.compile(r"^### [🔴⚪].* · `(\w{7})` (?:still serves|serves again)")
 _AS_BEFORE = re.compile(r"^### [🔴⚪].* · (?:what served still does|as it was before)")
@@ -220,7 +243,10 @@ def true_words(stage: Stage, before: Before, environment: str = ENVIRONMENT, *, 
 def judged(body: str, served: list[Served], before: Before) -> Iterator[str]:
     """Yield what a comment says of ``served`` that is not so."""
     title, shas = headline(body), {each.sha for each in served}
-    claim = _LIVE.match(title) or _BACK.match(title) or _AFTER.match(title)
+    live = _LIVE.match(title)
+    claim = live or _BACK.match(title) or _AFTER.match(title)
+    if live is not None and live[2]:
+        shas = {each.sha for each in served if each.service == live[2]}
     if claim is not None and shas != {claim[1]}:
         yield f"the comment says {claim[1]}, but {' and '.join(sorted(shas)) or 'nothing'} serves: {title}"
     unchanged = bool(_AS_BEFORE.match(title)) or "Nothing was changed" in body
@@ -272,7 +298,9 @@ def answered(
     if wanted is not None and ran.exit_code != wanted:
         yield f"exit {ran.exit_code} with the decision {decision}"
     sha = ran.outputs.get("sha", "")[:7]
-    if decision == "released" and {each.sha for each in serving(stage, environment)} != {sha}:
+    only = json.loads(ran.outputs.get("result") or "{}").get("release", {}).get("only", ())
+    released = {each.sha for each in serving(stage, environment) if not only or each.service in only}
+    if decision == "released" and released != {sha}:
         yield f"released {sha}, which does not serve"
     if any(mark in ran.stdout + ran.stderr for mark in ("Traceback (most recent call last)", "internal_error")):
         yield "a mistake of the bot's own: " + _last_line(ran)
@@ -295,14 +323,16 @@ def _told(stage: Stage, ran: Ran, column: Column | None, call: str, since: float
         yield UNSAID
 
 
-def as_without_faults(stage: Stage, ran: Ran, decision: str, sha: str) -> Iterator[str]:
-    """What follows a fault ends as it would have without it."""
+def as_without_faults(stage: Stage, ran: Ran, decision: str, shas: Mapping[str, str]) -> Iterator[str]:
+    """What follows a fault ends as it would have without it. ``shas``: what each service is to serve then."""
     ended = ran.outputs.get("decision")
     if ended != decision and ran.outputs.get("reason") != "already_done":
         said = {name: value for name, value in ran.outputs.items() if name in {"decision", "reason"}}
         yield f"afterwards: {said or 'nothing'} instead of {decision} (exit {ran.exit_code})"
-    if {each.sha for each in serving(stage)} != {sha[:7]}:
-        yield f"afterwards {' and '.join(sorted({each.sha for each in serving(stage)}))} serves instead of {sha[:7]}"
+    found = {(each.service, each.sha) for each in serving(stage)}
+    if found != {(name, sha[:7]) for name, sha in shas.items()}:
+        serves = " and ".join(sorted(f"{name} {sha}" for name, sha in found))
+        yield f"afterwards {serves} instead of {' and '.join(f'{name} {sha[:7]}' for name, sha in shas.items())}"
 
 
 def describe(stage: Stage, environment: str = ENVIRONMENT) -> dict[str, Any]:

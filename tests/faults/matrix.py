@@ -73,7 +73,7 @@ def listen(stage: Stage, story: Story) -> dict[str, Any]:
     problems = [
         *invariants.after_a_run(stage, ran, before, None, ""),
         *invariants.at_the_end(stage, before),
-        *invariants.as_without_faults(stage, ran, story.decision, stage.shas[story.serves]),
+        *invariants.as_without_faults(stage, ran, story.decision, story.goal(stage.shas)),
     ]
     return {"calls": stage.wires.calls, "problems": problems, "described": invariants.describe(stage)}
 
@@ -89,9 +89,12 @@ def play(stage: Stage, story: Story, cell: Cell) -> dict[str, Any]:
     killed = column.kills and ran.exit_code == -signal.SIGKILL
     problems = [] if killed else list(invariants.after_a_run(stage, ran, before, column, cell.call))
     after = follows(column, story, ran, killed=killed)
-    follow, goal = None, (story.decision, stage.shas[story.serves])
+    follow, goal = None, (story.decision, story.goal(stage.shas))
     if after == "next":
-        follow, goal = stage.act(stories.next_command(stage)), ("released", stage.shas["other"])
+        follow, goal = (
+            stage.act(stories.next_command(stage)),
+            ("released", dict.fromkeys(invariants.SERVICES, stage.shas["other"])),
+        )
     elif after == "rerun":
         follow = stage.act(event, again=ran.run)
     if follow is not None:

@@ -56,8 +56,9 @@ class Scene(Protocol):
 class Story:
     """``prepare`` makes what was there before; ``event`` is what happens then.
 
-    Without a fault the run ends as ``decision``, and ``serves`` (a name in ``shas``) has all the traffic. ``only``:
-    which calls are hit (a pattern), where the others are those of another story.
+    Without a fault the run ends as ``decision``, and ``serves`` (a name in ``shas``) has all the traffic;
+    ``worker``: where the worker serves another one. ``only``: which calls are hit (a pattern), where the others are
+    those of another story.
     """
 
     name: str
@@ -67,6 +68,11 @@ class Story:
     decision: str
     serves: str
     only: str = ""
+    worker: str = ""
+
+    def goal(self, shas: Mapping[str, str]) -> dict[str, str]:
+        """Return what each service is to serve in the end."""
+        return {"web": shas[self.serves], "worker": shas[self.worker or self.serves]}
 
 
 # -- pieces -------------------------------------------------------------------------------------------------
@@ -279,6 +285,15 @@ STORIES = {
             event=_push,
             decision="released",
             serves="merge",
+        ),
+        Story(
+            name="one-service",
+            summary="`/deploy staging web` while something serves: the web alone is released",
+            prepare=_proposed("fine"),
+            event=lambda scene: said(scene, "/deploy staging web"),
+            decision="released",
+            serves="feature",
+            worker="main",
         ),
         Story(
             name="let-through",

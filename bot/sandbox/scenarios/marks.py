@@ -41,6 +41,8 @@ def _frozen(play: Play) -> None:
     play.say('/freeze staging --reason="the database moves"', author="lee")
     play.say("/deploy staging")
     play.say("/rollback staging")
+    play.notes["frozen"] = marks(play)
+    play.say("/unfreeze staging", author="lee")
 
 
 def _retried(play: Play) -> None:
@@ -113,17 +115,19 @@ SCENARIOS = (
     ),
     Scenario(
         name="freeze",
-        summary="`/freeze` lets nothing be released; a rollback is possible all the same",
+        summary="`/freeze` lets nothing be released, until `/unfreeze`; a rollback is possible all the same",
         act=_frozen,
         expectations=(
             *COMMON,
-            *ended("done", "frozen_now", run=-3),
-            *ended("refused", "frozen", run=-2),
-            *ended("released", "rolled_back"),
+            *ended("done", "frozen_now", run=-4),
+            *ended("refused", "frozen", run=-3),
+            *ended("released", "rolled_back", run=-2),
+            *ended("done", "unfrozen"),
             *made(builds=0, executions=0, deployments=1),
             *serves("main"),
-            *true("marks", marks, ["freezes/staging", "holds/staging"]),
-            *says("back on", comments=3),
+            *true("marks while it is frozen", lambda play: play.notes["frozen"], ["freezes/staging", "holds/staging"]),
+            *true("marks", marks, ["holds/staging"]),
+            *says("back on", comments=4, comment=2),
         ),
         instant=True,
     ),

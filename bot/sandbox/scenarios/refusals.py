@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bot.sandbox.sample import VARIANTS
 from bot.sandbox.scenarios.expectations import (
     COMMON,
     deployments,
@@ -109,6 +110,29 @@ def _fork(play: Play) -> None:
 
 def _closed(play: Play) -> None:
     play.repository.close(play.pull_request("feature"))
+
+
+def _other_base(play: Play) -> None:
+    play.repository.commit("release", {"NOTES.md": "1.0\n"}, message="Cut 1.0", base="main")
+    play.pull_request("feature", base="release")
+
+
+def _conflicting(play: Play) -> None:
+    """Lee writes another text into the file that the branch has changed."""
+    play.branch("feature", seconds_ago=60)
+    path = next(iter(VARIANTS["feature"].files))
+    play.repository.commit("main", {path: "Another text.\n"}, message="Say it otherwise", author="lee")
+    play.number = play.repository.open_pull_request(head="feature", title="Sell more", author="dana")
+
+
+def _of_a_fork(play: Play) -> None:
+    """Somebody types a fork's commit into the workflow's form: GitHub finds it in this repository as well."""
+    _fork(play)
+    play.repository.check_run(play.repository.branches()["main"], name="ci", conclusion="success")
+    inputs = {"command": "deploy", "environment": "staging", "sha": play.shas["feature"], "reason": ""}
+    extra = {"SLIPWAY_COMMAND": "deploy", "SLIPWAY_ENVIRONMENT": "staging", "SLIPWAY_SHA": play.shas["feature"]}
+    payload = play.repository.dispatch_payload(inputs=inputs, actor="lee")
+    play.event("workflow_dispatch", payload, actor="lee", extra=extra)
 
 
 def _draft(play: Play) -> None:
@@ -229,6 +253,41 @@ SCENARIOS = (
     ),
     _refused("fork-refused", "the head is in a fork", _fork, "fork", "fork"),
     _refused("closed", "the pull request is closed", _closed, "pull_request_closed", "closed"),
+    _refused(
+        "wrong-base", "the pull request goes into another branch than main", _other_base, "wrong_base",
+        "goes into `release`, not into `main`", "Change its base to `main`",
+    ),
+    _refused(
+        "conflicts", "the branch conflicts with main", _conflicting, "pull_request_conflicts", "conflicts with `main`",
+        "Merge `main` into it",
+    ),
+    _refused(
+        "sha-required", "the environment wants the commit named", _gates("require_sha: true"),
+        "sha_required", "wants the sha named", lambda play: f"`/deploy staging @{play.sha('feature')}`",
+    ),
+    _refused(
+        "not-acted-on", "the configuration asks for what is not done yet: nothing is released as if it were",
+        _gates("preflight: [shop-ready]"), "unsupported_setting", "what this version does not do yet", "preflight",
+    ),
+    _refused(
+        "too-many-commands", "two commands of one comment would change the same environment: none is run", _feature,
+        "too_many_commands", "Two commands in one comment would change `staging`",
+        command="/deploy staging\n/rollback staging",
+    ),
+    Scenario(
+        name="commit-of-a-fork",
+        summary="somebody types a fork's commit into the workflow's form: it is on no branch here, and is not released",
+        act=_of_a_fork,
+        expectations=(
+            *COMMON,
+            *ended("refused", "fork", exit_code=1),
+            *nothing_changed(),
+            *serves(""),
+            *silent(),
+            *true("the log says why", lambda play: "it may be a fork's" in play.last.stdout),
+        ),
+        instant=True,
+    ),
     _refused("draft", "the pull request is a draft", _draft, "pull_request_draft", "draft", "ready for review"),
     _refused(
         "config-invalid", "the configuration on main is wrong: each mistake is shown with its line", _config_invalid,
