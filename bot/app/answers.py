@@ -198,6 +198,7 @@ def _row(
     return EnvironmentStatus(
         environment=name,
         sha=sha,
+        version=next((one.record.version for one in history if one.record.sha == sha), ""),
         commit=_commit(context, history, sha),
         since=current.deployment.created_at.timestamp() if current else 0.0,
         actor=current.record.actor if current else "",

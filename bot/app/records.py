@@ -43,6 +43,7 @@ def record(
         promoted_from=build.promoted_from if build is not None else "",
         overridden=overridden(request.command),
         services=case.environment.services if case.environment.left else (),
+        version=case.environment.version[:80],  # text of the pull request
     )
     return context.github.create_deployment(
         sha=case.sha,

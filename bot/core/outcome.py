@@ -380,12 +380,13 @@ class EnvironmentStatus:
     """One row of ``/status``. ``asked`` is False when the target could not be asked and only the record is shown.
 
     ``history`` holds the final states of the newest deployments, oldest first. ``since``: seconds since the epoch.
-    ``waiting``: how many releases wait in line.
+    ``waiting``: how many releases wait in line. ``version``: the project's own, as far as it is on record.
     """
 
     environment: str
     waiting: int = 0
     sha: str = ""
+    version: str = ""
     commit: Commit | None = None
     since: float = 0.0
     actor: str = ""

@@ -24,6 +24,7 @@ class Record:
     ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
     releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``. ``overridden``
     are the gates that it went past, for ``reason``. ``services``: only these are released, ``()``: all of them.
+    ``version`` is the project's own, where it is known.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Record:
     promoted_from: str = ""
     overridden: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    version: str = ""
 
     @property
     def whole(self) -> bool:
@@ -74,6 +76,7 @@ class Record:
             **self._promotion(),
             **({"overridden": list(self.overridden)} if self.overridden else {}),
             **({"services": list(self.services)} if self.services else {}),
+            **({"version": self.version} if self.version else {}),
             "before": serving_to_json(self.before),
         }
 
@@ -111,6 +114,7 @@ def read_record(deployment: Deployment) -> Record | None:
             image=str(payload.get("image") or ""),
             overridden=tuple(str(gate) for gate in payload.get("overridden") or ()),
             services=tuple(str(service) for service in payload.get("services") or ()),
+            version=str(payload.get("version") or ""),
             **_promotion_from(payload.get("promoted"), str(payload["sha"])),
             before=serving_from_json(payload.get("before", {})),
         )

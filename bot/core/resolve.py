@@ -41,6 +41,7 @@ class Environment:
     """An environment as the bot acts on it. Timeouts are in seconds; ``url`` is ``""`` when none is configured.
 
     ``left`` are services that a release of the others leaves as they are: then ``regions`` have only those others.
+    ``version`` is the project's own at the released commit, where the configuration asks for it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Environment:
     notify: tuple[str, ...] = ()
     not_yet: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    version: str = ""
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -179,6 +181,7 @@ def resolve(
         roles=roles(config, name),
         notify=config.notify if declared.notify is None else declared.notify,
         not_yet=not_yet(config, name),
+        version=version if version != short(sha) else "",
     )
 
 

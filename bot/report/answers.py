@@ -111,7 +111,8 @@ def _serving(one: EnvironmentStatus) -> str:
     commit = code_link(short(one.sha), one.commit.url) if one.commit else code(short(one.sha))
     number = f"PR {one.pull_request}" if one.pull_request else ""
     subject = cell(one.commit.subject, 60) if one.commit else ""
-    return " · ".join(filter(None, [f"{commit} {subject}".rstrip(), number]))
+    words = " ".join(filter(None, [commit, cell(one.version, 40), subject]))
+    return " · ".join(filter(None, [words, number]))
 
 
 def _apart(services: Sequence[ServiceLine]) -> str:

@@ -67,7 +67,12 @@ def _line(entry: Entry, past: Past, *, why: bool) -> str:
     return row(
         _SIGNS.get(entry.outcome, "⬜"),
         day_time(made),
-        f"{code_link(short(record.sha), commit)} {cell(entry.deployment.subject, 60)}".rstrip(),
+        " ".join(
+            filter(
+                None,
+                [code_link(short(record.sha), commit), cell(record.version, 40), cell(entry.deployment.subject, 60)],
+            )
+        ),
         cell(" · ".join(filter(None, [what, pull, source]))),
         cell(record.actor, 60),
         duration(_seconds(entry)) if _seconds(entry) else "",

@@ -475,6 +475,11 @@ def test_the_projects_version_is_read_at_the_released_commit(world: Any) -> None
     world.github.files["pyproject.toml", SEVEN] = '[project]\nname = "shop"\nversion = "2.1"\n'
     assert world.say("/deploy staging").reason is Reason.RELEASED
     assert world.specs[-1].build.args == {"V": "2.1"}
+    assert world.github.kept[-1].payload["version"] == "2.1"
+    world.say("/status staging")
+    assert "2\\.1" in world.shown
+    world.say("/history staging")
+    assert "2\\.1" in world.shown
 
 
 @pytest.mark.parametrize("text", ["not toml [", "project = 3", "[project]\nname='x'"])
@@ -486,6 +491,7 @@ def test_a_version_that_cannot_be_read_is_the_short_sha(world: Any, text: str) -
     world.github.files["pyproject.toml", SEVEN] = text
     assert world.say("/deploy staging").reason is Reason.RELEASED
     assert world.specs[-1].build.args == {"V": "0000007"}
+    assert "version" not in world.github.kept[-1].payload
 
 
 def test_a_cloudbuild_file_is_the_default_branchs(world: Any) -> None:

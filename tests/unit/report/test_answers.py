@@ -72,6 +72,7 @@ STATUSES = (
     EnvironmentStatus(
         environment="staging",
         sha=SHA,
+        version="1.9.2|@lee",
         commit=Commit(sha=SHA, subject="Ask @lee | now", url="https://github.com/acme/shop/commit/4f9a1c2"),
         since=NOW - 5400,
         actor="dana",
