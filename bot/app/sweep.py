@@ -1,4 +1,4 @@
-"""The sweep: in every environment, previews that are over, tags that are pointless, revisions that nobody needs.
+"""The sweep: in every environment, previews and locks that are over, pointless tags, revisions that nobody needs.
 
 It asks Cloud Run what there is, so that it finds what no record speaks of; and it asks GitHub whether it is still
 wanted. Where that cannot be read, everything stays. An environment that a release holds is left for the next time.
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from bot.app import marks
 from bot.app.context import Context, Request
 from bot.app.facts import resolved_at
 from bot.app.moments import SHORT, HeldError, moment
@@ -17,6 +19,7 @@ from bot.app.preview_life import ANY_SHA
 from bot.app.upkeep import close_records, delete, past, retagged, rules_of, untag
 from bot.core import cleanup
 from bot.core.config import CloudRunTarget, Config
+from bot.core.facts import Lock, MarkKind
 from bot.core.outcome import Decision, Outcome, Reason
 from bot.core.preview_report import Swept
 from bot.core.previews import Kept, kept, number_in
@@ -47,9 +50,11 @@ class Found:
 def sweep(context: Context, config: Config, request: Request) -> Outcome:
     """Clean up everywhere, and return what was done. One environment's failure keeps no other from its turn."""
     names = [name for name in config.environments if isinstance(target_of(config, name), CloudRunTarget)]
+    ended = context.gatherer.ask(_unmarked, context, tuple(config.environments))
     deployments = context.github.all_deployments(RECORDS) if names else ()
     sha = context.github.commit(context.default_branch).sha if names else ""
     swept = [_environment(context, config, request.for_environment(name), kept(deployments), sha) for name in names]
+    swept = _with_marks(swept, ended.result())
     context.summary.append(context.clean(sweep_summary(swept)))
     problems = [f"{one.environment}: {problem}" for one in swept for problem in one.problems]
     counts = [
@@ -60,6 +65,8 @@ def sweep(context: Context, config: Config, request: Request) -> Outcome:
             ("revisions", [each for one in swept for each in one.revisions]),
         )
     ]
+    lifted = sum(len(one.marks) for one in swept)
+    counts += [f"{lifted} locks and freezes"] if lifted else []
     return Outcome(
         decision=Decision.FAILED if problems else Decision.DONE,
         reason=Reason.UPSTREAM_FAILED if problems else Reason.SWEPT,
@@ -83,6 +90,48 @@ def _environment(context: Context, config: Config, request: Request, records: tu
         return replace(swept, problems=(f"{error.message} It is left for the next time.",))
     except SlipwayError as error:
         return replace(swept, problems=(error.message,))
+
+
+# -- locks and freezes ------------------------------------------------------------------------------------------------
+def _unmarked(context: Context, names: tuple[str, ...]) -> list[Swept]:
+    """Lift the locks and freezes that hold nobody up any more. One that is in its place by then stays."""
+    now = datetime.fromtimestamp(context.clock.now(), UTC)
+    try:
+        stored = context.held(*names).result()
+    except SlipwayError as error:
+        return [Swept(environment=names[0], problems=(error.message,))]
+    found: list[Swept] = []
+    for name in names:
+        swept = Swept(environment=name)
+        try:
+            before, after = stored[name], marks.in_force(context, stored[name], now)
+            pairs: dict[MarkKind, tuple[Lock | None, Lock | None]] = {
+                "claim": (before.claim, after.claim),
+                "freeze": (before.freeze, after.freeze),
+            }
+            gone = [(kind, there) for kind, (there, stays) in pairs.items() if there is not None and stays is None]
+            said = [_ended(kind, mark) for kind, mark in gone if context.github.lift_mark(kind, mark)]
+            swept = replace(swept, marks=tuple(said))
+        except SlipwayError as error:
+            swept = replace(swept, problems=(error.message,))
+        found.append(swept)
+    return found
+
+
+def _ended(kind: MarkKind, mark: Lock) -> str:
+    record = mark.record
+    whose = f" of {record.actor}" if record is not None else ""
+    return f"{'lock' if kind == 'claim' else 'freeze'}{whose} that had ended"
+
+
+def _with_marks(swept: list[Swept], ended: list[Swept]) -> list[Swept]:
+    """Put what was lifted beside what else was done in an environment; some have nothing else to be cleaned up."""
+    marked = {one.environment: one for one in ended}
+    both = [
+        replace(one, marks=(there := marked.pop(one.environment)).marks, problems=(*there.problems, *one.problems))
+        for one in swept
+    ]
+    return [*both, *(one for one in marked.values() if not one.idle)]
 
 
 class _Sweep:

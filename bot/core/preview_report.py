@@ -53,16 +53,21 @@ class PreviewReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Swept:
-    """What a sweep did in one environment. ``previews`` are those taken away, with why; ``problems`` are sentences."""
+    """What a sweep did in one environment.
+
+    ``previews`` are those taken away, with why; ``marks`` are locks and freezes that had ended; ``problems`` are
+    sentences.
+    """
 
     environment: str
     previews: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     revisions: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     left: int = 0  # revisions for the next run
     problems: tuple[str, ...] = ()
 
     @property
     def idle(self) -> bool:
         """Whether there was nothing to do and nothing to tell."""
-        return not (self.previews or self.tags or self.revisions or self.left or self.problems)
+        return not (self.previews or self.tags or self.revisions or self.marks or self.left or self.problems)

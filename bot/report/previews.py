@@ -63,6 +63,7 @@ def _swept(one: Swept) -> list[str]:
     if one.idle:
         return []
     lines = [f"- {prose(preview)}" for preview in one.previews]
+    lines += [f"- {prose(mark)}" for mark in one.marks]
     lines += [f"- tag {prose(tag)}" for tag in one.tags]
     lines += [f"- revision {code(name)}" for name in one.revisions[:_SHOWN]]
     lines += [f"- {count(one.left, 'revision')} more with the next run"] if one.left else []

@@ -127,6 +127,51 @@ def test_and_takes_pointless_tags_off(few: Any) -> None:
     assert few.target.upkeep.reachable()["web"] == ["pr-2"]
 
 
+def test_locks_and_freezes_that_have_ended_are_lifted(world: Any) -> None:
+    text = world.github.files[".github/slipway.yml", "main"]
+    text = text.replace("environments:\n", "  old: {type: heroku, app: shop}\nenvironments:\n  legacy: {target: old}\n")
+    world.github.files[".github/slipway.yml", "main"] = text
+    for number in (7, 8):
+        world.pull(number)
+    world.say("/lock staging --for=1h --reason=demo", number=7)
+    world.say("/lock legacy --reason=demo", number=8)
+    world.say("/freeze staging --for=1h --reason=moving", author="ada")
+    world.say("/freeze production --reason=moving", author="ada")
+    claims, freezes = world.github.marks["claim"], world.github.marks["freeze"]
+    assert (set(claims), set(freezes)) == ({"staging", "legacy"}, {"staging", "production"})
+    world.handle(world.schedule())
+    assert (set(claims), set(freezes)) == ({"staging", "legacy"}, {"staging", "production"})
+    world.clock.sleep(2 * 3600.0)
+    world.pull(8, state="closed")
+    outcome = world.handle(world.schedule())
+    assert (set(claims), set(freezes)) == (set(), {"production"})
+    assert "3 locks and freezes" in outcome.message
+    summary = "\n".join(world.summary)
+    assert "lock of dana that had ended" in summary
+    assert "freeze of ada that had ended" in summary
+    assert "**Removed from legacy:**" in summary
+
+
+def test_a_lock_that_was_renewed_meanwhile_stays(world: Any) -> None:
+    world.pull()
+    world.say("/lock staging --for=1h --reason=demo")
+    world.clock.sleep(2 * 3600.0)
+    world.log.hooks["lift_claim"] = lambda: world.log.hooks.clear() or world.say("/lock staging --reason=again")
+    outcome = world.handle(world.schedule())
+    assert outcome.reason is Reason.SWEPT
+    assert world.github.marks["claim"]["staging"].record.reason == "again"
+    assert "locks" not in outcome.message
+
+
+def test_marks_that_cannot_be_read_keep_nothing_else_from_its_turn(few: Any) -> None:
+    release(few, 1, 2, 3)
+    few.clock.sleep(2 * DAY)
+    few.log.fail("held")
+    outcome = few.handle(few.schedule())
+    assert outcome.decision is Decision.FAILED
+    assert "2 revisions" in outcome.message
+
+
 def test_a_long_record_is_read_far_enough(world: Any) -> None:
     """Thirty failures hide what was released before: it can be gone back to all the same."""
     release(world, 1)
