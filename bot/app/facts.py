@@ -92,6 +92,7 @@ def gather(
     if request.trigger == "push":
         newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
     stray = _stray(context, request, sha)
+    reviewers = context.gatherer.ask(_run_reviewers, context, request, environment) if releasing else given(None)
     there = marks.in_force(context, (held or context.held(name)).result()[name], now)
     lock = there.lock
     alive = _lock_alive(context, lock)
@@ -122,6 +123,7 @@ def gather(
         lacks=lacks.result(),
         stray=stray.result(),
         newer=newer.result(),
+        run_reviews=reviewers.result() if deploying else None,
         turn=turn,
         queues=context.settings.phase == "command",
     )
@@ -185,6 +187,16 @@ def _reviews(context: Context, pull: PullRequest | None, sha: str) -> Reviews | 
         return context.github.reviews(pull.number)
     numbers = context.ask(context.github.pull_requests_of, sha).result()
     return context.github.reviews(numbers[0]) if numbers else None
+
+
+def _run_reviewers(context: Context, request: Request, environment: Future[Environment]) -> tuple[str, ...] | None:
+    """Return who else has approved this run where that is wanted. A second person, so not who has started it again."""
+    wanted = environment.result().reviewers
+    if not wanted:
+        return None
+    own = {request.actor.lower(), context.settings.started_again_by.lower()}
+    found = context.github.run_reviewers(context.settings.run.id, wanted)
+    return tuple(login for login in found if login.lower() not in own)
 
 
 def _lacks(context: Context, pull: PullRequest | None) -> Comparison | None:

@@ -770,10 +770,16 @@ TargetConfig: TypeAlias = Annotated[CloudRunTarget | HerokuTarget, Field(discrim
 
 
 class Approvals(Model):
-    """Approval of a release by a second person."""
+    """Approval of a release on GitHub's own page, and the confirmation of whoever asks for it."""
 
-    environment: str | None = Field(None, description="GitHub environment whose reviewers approve.")
-    confirm: bool = Field(default=False, description="Ask for a typed confirmation.")
+    environment: Filled | None = Field(
+        None,
+        description="GitHub environment of the job that releases: one of its reviewers, other than who asks, must have "
+        "approved the run.",
+    )
+    confirm: bool = Field(
+        default=False, description="The command must name the commit: that is the confirmation, as with `require_sha`."
+    )
 
 
 class PreviewConfig(Model):
@@ -875,7 +881,9 @@ class EnvironmentConfig(Model):
         description="A release that took as long mentions whoever asked for it when it is over. One that failed always "
         "does.",
     )
-    approvals: Approvals | None = Field(None, description="Approval by a second person. *Parsed; not acted on yet.*")
+    approvals: Approvals | None = Field(
+        None, description="Approval by the reviewers of a GitHub environment, and a typed confirmation."
+    )
     backup: dict[str, str] = Field(default_factory=dict, description="Backups. *Parsed; not acted on yet.*")
 
 

@@ -101,6 +101,7 @@ class Reason(StrEnum):
     REVIEWS_MISSING = "reviews_missing"
     CHANGES_REQUESTED = "changes_requested"
     APPROVAL_MISSING = "approval_missing"
+    RUN_UNREVIEWED = "run_unreviewed"
     REJECTED = "rejected"
     OWN_WORK = "own_work"
     NO_APPROVALS = "no_approvals"
@@ -201,6 +202,7 @@ REASONS: Mapping[Reason, str] = {
     Reason.REVIEWS_MISSING: "Too few others have approved the very head of the pull request.",
     Reason.CHANGES_REQUESTED: "A reviewer asks for changes.",
     Reason.APPROVAL_MISSING: "Too few others have approved the very commit for the environment, or too long ago.",
+    Reason.RUN_UNREVIEWED: "Nobody else has approved the run as a reviewer of its GitHub environment.",
     Reason.REJECTED: "Somebody has rejected the commit for the environment, and has not taken that back.",
     Reason.OWN_WORK: "Nobody approves what he asks for, or what comes by his own pull request.",
     Reason.NO_APPROVALS: "The environment wants no approvals.",

@@ -44,7 +44,8 @@ class Facts:
     ``now`` is the time. ``reviews`` are those of the pull request that brings the sha (None: there is none), ``lacks``
     compares it with the default branch (None: not asked). ``stray``: the sha was typed and is on no
     branch that is known; ``newer``: what was released since, which holds it. ``voices``: who has approved it (None: not
-    asked). ``turn`` is what is written down of its wait in line (None: nothing); ``queues``: this is where it is let
+    asked). ``run_reviews``: who has approved the run in its GitHub environment, but those who ask (None: not asked).
+    ``turn`` is what is written down of its wait in line (None: nothing); ``queues``: this is where it is let
     through, and whoever holds the environment is waited for in line.
     """
 
@@ -73,6 +74,7 @@ class Facts:
     stray: bool = False
     newer: str = ""
     voices: Voices | None = None
+    run_reviews: tuple[str, ...] | None = None
     turn: QueueEntry | None = None
     queues: bool = False
 
@@ -367,6 +369,18 @@ def approvals(facts: Facts) -> Refusal | None:
     )
 
 
+def run_reviewed(facts: Facts) -> Refusal | None:
+    """Where it is asked for, a reviewer of the GitHub environment has approved the run. He does so before its job."""
+    wanted = facts.environment.reviewers
+    if not wanted or facts.run_reviews is None or facts.run_reviews:
+        return None
+    return Refusal(
+        reason=Reason.RUN_UNREVIEWED,
+        sentence=f"Nobody but who asks for it has approved this run in the GitHub environment `{wanted}`.",
+        next=f"Give `{wanted}` required reviewers, and let the releasing job run in it (docs/how-to/approve.md).",
+    )
+
+
 def lock_free(facts: Facts) -> Refusal | None:
     """Nobody else holds the environment. A lock whose owner is gone is reaped, one for a moment is waited for.
 
@@ -452,6 +466,7 @@ RELEASE_GATES: tuple[Gate, ...] = (
     promotion,
     soaked,
     approvals,
+    run_reviewed,
     in_window,
     not_frozen,
     not_claimed,
@@ -468,6 +483,7 @@ PROMOTION_GATES: tuple[Gate, ...] = (
     promotion,
     soaked,
     approvals,
+    run_reviewed,
     in_window,
     not_frozen,
     not_claimed,

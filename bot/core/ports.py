@@ -168,6 +168,10 @@ class GitHub(Protocol):
         """Return who holds an environment, None if it is free."""
         ...
 
+    def run_reviewers(self, run_id: int, environment: str) -> tuple[str, ...]:
+        """Return who has approved a workflow run's job in a GitHub environment, the last one last."""
+        ...
+
     def cancel_run(self, run_id: int, *, force: bool) -> bool:
         """Ask a workflow run to stop, or end it ``force``-fully. False if it has ended. Asking twice does no harm."""
         ...

@@ -41,7 +41,8 @@ class Environment:
     """An environment as the bot acts on it. Timeouts are in seconds; ``url`` is ``""`` when none is configured.
 
     ``left`` are services that a release of the others leaves as they are: then ``regions`` have only those others.
-    ``version`` is the project's own at the released commit, where the configuration asks for it.
+    ``version`` is the project's own at the released commit, where the configuration asks for it. ``reviewers`` is the
+    GitHub environment whose reviewers have to approve the run, ``""``: none.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Environment:
     not_yet: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     version: str = ""
+    reviewers: str = ""
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -165,7 +167,10 @@ def resolve(
     return Environment(
         name=name,
         spec=spec,
-        gates=declared.gates or config.gates,
+        gates=_gates(declared, config),
+        reviewers=fill(declared.approvals.environment or "", values, f"environments.{name}.approvals.environment")
+        if declared.approvals is not None
+        else "",
         production=is_production(name, declared),
         regions=regions_of(spec, target, checks, values),
         url=url,
@@ -183,6 +188,13 @@ def resolve(
         not_yet=not_yet(config, name),
         version=version if version != short(sha) else "",
     )
+
+
+def _gates(declared: EnvironmentConfig, config: Config) -> Gates:
+    """Return the gates; a typed confirmation is the commit's name."""
+    gates = declared.gates or config.gates
+    confirm = declared.approvals is not None and declared.approvals.confirm
+    return gates.model_copy(update={"require_sha": True}) if confirm else gates
 
 
 def _previews(
@@ -402,7 +414,6 @@ def not_yet(config: Config, name: str) -> tuple[str, ...]:
     wanted: list[tuple[str, object]] = [
         ("gates.preflight", (environment.gates or config.gates).preflight),
         ("gates.interface", (environment.gates or config.gates).interface),
-        (f"environments.{name}.approvals", environment.approvals),
         (f"environments.{name}.backup", environment.backup),
     ]
     match target:

@@ -298,6 +298,13 @@ class Api:
             over = mapping.need(answer, "status", str) == "completed"
         return not over and bool(answer.get("run_attempt", attempt) == attempt)
 
+    def run_reviewers(self, run_id: int, environment: str) -> tuple[str, ...]:
+        """See the port. 1 call."""
+        what = f"read who has approved workflow run {run_id}"
+        answer = self._get(f"/actions/runs/{run_id}/approvals", what, "actions: read")
+        with shaped(what):
+            return mapping.run_reviewers(answer, environment)
+
     def cancel_run(self, run_id: int, *, force: bool) -> bool:
         """See the port. 1 call. GitHub answers 409 for a run that is over."""
         path = f"/actions/runs/{run_id}/{'force-cancel' if force else 'cancel'}"

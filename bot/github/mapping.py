@@ -261,6 +261,16 @@ def required_checks(rules: Any, branch: Any) -> tuple[str, ...]:
     return tuple(sorted(required))
 
 
+def run_reviewers(data: Any, environment: str) -> tuple[str, ...]:
+    """Read who has approved a run in an environment (docs.github.com: review history of a workflow run)."""
+    found = []
+    for item in listed(data):
+        names = [need(one, "name", str) for one in listed(item.get("environments"))]
+        if need(item, "state", str) == "approved" and environment.lower() in map(str.lower, names):
+            found.append(text(item, "user", "login"))
+    return tuple(filter(None, found))
+
+
 def payload(value: Any) -> dict[str, Any]:
     """Read a deployment's payload: an object, or its JSON, or (GraphQL) the JSON of its JSON. ``{}`` for all else."""
     for _ in range(3):

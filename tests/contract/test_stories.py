@@ -34,6 +34,7 @@ GATES = {
     "promotion": ("promote-unverified", "promotion_unverified"),
     "soaked": ("promote-soaking", "promotion_soaking"),
     "approvals": ("approve-rejected", "rejected"),
+    "run_reviewed": ("approve-on-github", "run_unreviewed"),
     "in_window": ("outside-window", "outside_window"),
     "not_frozen": ("freeze", "frozen"),
     "not_claimed": ("lock", "claimed"),

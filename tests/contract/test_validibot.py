@@ -123,7 +123,7 @@ CLOUD = {"targets.gcp.scheduler", "targets.gcp: vpc: auto"}
     [
         ("staging", COMMON | CLOUD),
         ("dev", COMMON | CLOUD),
-        ("prod", COMMON | CLOUD | {f"environments.prod.{key}" for key in ("approvals", "backup")}),
+        ("prod", COMMON | CLOUD | {"environments.prod.backup"}),
         ("legacy", COMMON | {f"targets.heroku.{key}" for key in ("first_deploy", "formation", "backup")}),
     ],
 )

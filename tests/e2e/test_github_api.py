@@ -17,6 +17,7 @@ from bot.github import oidc
 from bot.github.api import Api, connect
 from bot.github.retry import Waiting
 from bot.sandbox.github import GitHub, Repository
+from bot.sandbox.github.model import RunReview
 from bot.sandbox.wire import Fault, FaultKind
 
 PERMISSIONS = ("actions", "checks", "contents", "deployments", "issues", "pull_requests", "statuses")
@@ -223,6 +224,18 @@ def test_runs(world: World, api: Api) -> None:
     world.repository.finish_run(run, conclusion="success")
     assert api.run_alive(run.id, 1) is False
     assert api.run_alive(999, 1) is False
+
+
+def test_who_has_approved_a_run(world: World, api: Api) -> None:
+    run = world.repository.start_run(event="issue_comment", actor="dana")
+    assert world.calls(api, lambda api: api.run_reviewers(run.id, "prod")) == ((), 1)
+    for login, state, environment in (
+        ("lee", "rejected", "prod"),
+        ("lee", "approved", "prod"),
+        ("dana", "approved", "qa"),
+    ):
+        run.reviews.append(RunReview(environment=environment, state=state, login=login))
+    assert api.run_reviewers(run.id, "prod") == ("lee",)
 
 
 def test_the_source_of_a_sha(world: World, api: Api) -> None:

@@ -216,6 +216,7 @@ class FakeGitHub:
         self.remarked: dict[str, Remark] = {}  # people's comments by node id
         self.issues: list[tuple[str, str]] = []  # opened by the bot: title and body
         self.alive: set[tuple[int, int]] = set()
+        self.reviewers: dict[str, list[str]] = {}  # who has approved the run, by GitHub environment
 
     # -- what people may --
     def permission(self, login: str) -> Permission:
@@ -479,6 +480,10 @@ class FakeGitHub:
                 return IssueRef(number=place + 901, url=f"https://github.com/acme/shop/issues/{place + 901}")
         self.issues.append((title, body))
         return IssueRef(number=number, url=f"https://github.com/acme/shop/issues/{number}")
+
+    def run_reviewers(self, run_id: int, environment: str) -> tuple[str, ...]:
+        self._log("run_reviewers", run_id, environment)
+        return tuple(self.reviewers.get(environment, ()))
 
     def run_alive(self, run_id: int, attempt: int) -> bool:
         self._log("run_alive", run_id, attempt)

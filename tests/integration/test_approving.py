@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.facts import Approval, Approvals, Run
 from bot.core.outcome import Decision, Reason
-from bot.errors import ConflictError
+from bot.errors import ConflictError, UpstreamError
 
 from .conftest import CONFIG, sha_of
 
@@ -423,3 +423,57 @@ def test_the_last_that_is_over_takes_the_ref_along_and_a_failure_of_that_fails_n
     shop.pull(8)
     assert release(shop, "ada", past, number=8).reason is Reason.RELEASED
     assert not shop.github.approvals
+
+
+# -- reviewers of the GitHub environment ------------------------------------------------------------------------------
+@pytest.fixture
+def reviewed(world: Any) -> Any:
+    """Have the reviewers of the GitHub environment `prod` approve each release to staging."""
+    text = world.github.files[".github/slipway.yml", "main"]
+    text = text.replace("staging: {target: gcp,", "staging: {target: gcp, approvals: {environment: prod},")
+    world.github.files[".github/slipway.yml", "main"] = text
+    world.pull()
+    return world
+
+
+RELEASING = {"phase": "release", "environment": "staging"}
+
+
+@pytest.mark.parametrize(
+    ("approved", "reason"),
+    [([], Reason.RUN_UNREVIEWED), (["Dana"], Reason.RUN_UNREVIEWED), (["dana", "lee"], Reason.RELEASED)],
+)
+def test_somebody_else_has_to_approve_the_run_on_github(reviewed: Any, approved: list[str], reason: Reason) -> None:
+    reviewed.github.reviewers["prod"] = approved
+    assert reviewed.say("/deploy staging", phase="command").reason is Reason.READY
+    assert reviewed.say("/deploy staging", **RELEASING).reason is reason
+
+
+def test_who_starts_the_run_again_does_not_approve_it(reviewed: Any) -> None:
+    reviewed.github.reviewers["prod"] = ["max"]
+    run = Run(id=900, attempt=2, url="https://github.com/acme/shop/actions/runs/900")
+    outcome = reviewed.say("/deploy staging", actor="max", run=run, **RELEASING)
+    assert outcome.reason is Reason.RUN_UNREVIEWED
+
+
+def test_in_one_job_nobody_is_asked_so_it_is_refused(reviewed: Any) -> None:
+    outcome = reviewed.say("/deploy staging")
+    assert outcome.reason is Reason.RUN_UNREVIEWED
+    assert "Give `prod` required reviewers" in reviewed.shown
+
+
+def test_a_rollback_waits_for_no_reviewer_of_ours(world: Any) -> None:
+    world.released(6)
+    world.released(7)
+    text = world.github.files[".github/slipway.yml", "main"]
+    text = text.replace("staging: {target: gcp,", "staging: {target: gcp, approvals: {environment: prod},")
+    world.github.files[".github/slipway.yml", "main"] = text
+    assert world.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK
+
+
+def test_what_reviewers_said_cannot_be_read(reviewed: Any) -> None:
+    reviewed.github.reviewers["prod"] = ["lee"]
+    reviewed.log.fail("run_reviewers")
+    with pytest.raises(UpstreamError):
+        reviewed.say("/deploy staging", **RELEASING)
+    assert reviewed.mutations() == []

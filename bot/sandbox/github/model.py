@@ -230,6 +230,16 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunReview:
+    """What a reviewer of an environment said of a run that waits for it. ``state``: ``approved`` or ``rejected``."""
+
+    environment: str
+    state: str
+    login: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activity:
     """A push, as the repository's activity view records it, by the server's clock."""
 
@@ -281,6 +291,7 @@ class Run:
     pull_sha: str = ""
     head_repository: str = ""
     workflow: str = "Slipway"
+    reviews: list[RunReview] = field(default_factory=list)
     path: str = ".github/workflows/slipway.yml"
     earlier: dict[int, str] = field(default_factory=dict)
     jobs: list[Job] = field(default_factory=list)

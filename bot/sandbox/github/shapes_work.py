@@ -192,6 +192,18 @@ def environment(repo: Repository, found: model.Environment) -> dict[str, Any]:
     }
 
 
+def run_review(repo: Repository, found: model.RunReview) -> dict[str, Any]:
+    """Return an entry of a run's review history (REST, schema ``environment-approvals``)."""
+    there = environment(repo, repo.environment(found.environment))
+    names = ("id", "node_id", "name", "url", "html_url", "created_at", "updated_at")
+    return {
+        "state": found.state,
+        "comment": found.comment,
+        "environments": [{name: there[name] for name in names}],
+        "user": shapes.user(repo.github, found.login),
+    }
+
+
 def activity(repo: Repository, found: model.Activity) -> dict[str, Any]:
     """Return a recorded push."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bot.sandbox.github.gitobjects import RefUpdate
-from bot.sandbox.github.model import iso
+from bot.sandbox.github.model import RunReview, iso
 from bot.sandbox.github.shapes import node_id
 from bot.sandbox.scenarios.expectations import COMMON, deployments, ended, made, nothing_changed, says, serves, true
 from bot.sandbox.scenarios.marks import marks
@@ -96,6 +96,25 @@ def _misused(play: Play) -> None:
     play.say('/deploy staging --override=sha_binding --reason="no time"', author="lee")
 
 
+def _run_reviewed(play: Play) -> None:
+    """The GitHub environment of the releasing job has reviewers: dana approves her own run, then lee another one."""
+    play.release_main()
+    play.world.configure(
+        lambda text: text.replace("on: push", "on: push, approvals: {environment: staging, confirm: true}", 1)
+    )
+    play.pull_request("feature")
+    play.repository.environment("staging", reviewers=("lee", "dana"))
+    play.begin()
+    play.say("/deploy staging")
+    for reviewer in ("dana", "lee"):
+        payload = play.repository.comment(play.number, f"/deploy staging @{play.sha('feature')}")
+        command = play.event("issue_comment", payload, extra={"SLIPWAY_PHASE": "command"})
+        run = play.repository.start_run(event="issue_comment", actor="dana", environment="staging")
+        run.reviews.append(RunReview(environment="staging", state="approved", login=reviewer))
+        extra = {"SLIPWAY_PHASE": "release", "SLIPWAY_ENVIRONMENT": "staging", "SLIPWAY_SHA": command.outputs["sha"]}
+        play.event("issue_comment", payload, run=run, extra=extra)
+
+
 def issues(play: Play) -> list[str]:
     """Return the titles of the issues that the bot has opened."""
     return [one.title for one in play.repository.state.issues.values() if one.author == BOT and one.pull is None]
@@ -157,6 +176,23 @@ SCENARIOS = (
             *nothing_changed(),
             *serves("main"),
             *says("has 0 of 1 approvals", "lee has no comment any more that says so"),
+        ),
+        instant=True,
+    ),
+    Scenario(
+        name="approve-on-github",
+        summary="`approvals`: the commit is named, and a reviewer of the GitHub environment, not who asks, approves",
+        act=_run_reviewed,
+        expectations=(
+            *COMMON,
+            *ended("refused", "sha_required", run=-5),
+            *ended("release", "ready", run=-4),
+            *ended("refused", "run_unreviewed", run=-3),
+            *ended("release", "ready", run=-2),
+            *ended("released", "released"),
+            *made(builds=1, deployments=1),
+            *serves("feature"),
+            *says("Nobody but who asks for it has approved this run", comments=3, comment=1),
         ),
         instant=True,
     ),

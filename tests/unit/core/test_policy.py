@@ -292,6 +292,25 @@ STANDS_IN_THE_WAY: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("reviewers", "reviews", "gate"),
+    [
+        ("", None, ""),
+        ("", (), ""),
+        ("prod", None, ""),  # where it is let through, nobody can have approved the run yet
+        ("prod", ("lee",), ""),
+        ("prod", (), "run_reviewed"),
+    ],
+)
+def test_a_reviewer_of_the_github_environment_has_approved_the_run(
+    make_facts: Callable[..., Facts], make_environment: Any, reviewers: str, reviews: Any, gate: str
+) -> None:
+    environment = replace(make_environment(), reviewers=reviewers)
+    refusals = judge(make_facts(environment=environment, run_reviews=reviews))
+    assert [one.gate for one in refusals] == ([gate] if gate else [])
+    assert "run_reviewed" not in OVERRIDABLE
+
+
 @pytest.mark.parametrize(("services", "gate"), [((), ""), (("web", "worker"), ""), (("web", "api"), "known_services")])
 def test_a_service_that_is_named_is_there(
     make_facts: Callable[..., Facts], services: tuple[str, ...], gate: str
@@ -323,7 +342,7 @@ def test_a_gate_that_is_overridden_is_skipped_and_told_of(
 
 
 def test_each_gate_either_stands_in_the_way_here_or_belongs_to_promotion() -> None:
-    apart = {"promotion", "soaked", "known_services"}  # the last one is about the very command
+    apart = {"promotion", "soaked", "known_services", "run_reviewed"}  # the last one is about the very command
     assert set(STANDS_IN_THE_WAY) | apart == {gate.__name__ for gate in RELEASE_GATES}
     assert set(OVERRIDABLE) <= {gate.__name__ for gate in RELEASE_GATES}
 

@@ -434,7 +434,6 @@ def test_roles(
         ("staging", {"top": "gates: {preflight: [x], interface: {expect: asgi}}"}, ("gates.preflight", "gates.interface")),
         ("staging", {"top": "gates: {preflight: [x]}", "staging": "gates: {}"}, ()),
         ("staging", {"staging": "promote_from: production"}, ()),
-        ("staging", {"staging": "approvals: {confirm: true}"}, ("environments.staging.approvals",)),
         ("staging", {"staging": "backup: {before: x}"}, ("environments.staging.backup",)),
         ("production", {"staging": "backup: {before: x}"}, ()),
         ("staging", {"target": "scheduler: {source: x}\n    order: [web]"}, ("targets.gcp.scheduler",)),
@@ -449,3 +448,19 @@ def test_what_is_not_acted_on_yet(
     make_config: Callable[..., Any], make_environment: Make, name: str, over: dict[str, str], expected: tuple[str, ...]
 ) -> None:
     assert not_yet(make_config(**over), name) == make_environment(name, **over).not_yet == expected
+
+
+@pytest.mark.parametrize(
+    ("approvals", "reviewers", "named"),
+    [
+        ("", "", False),
+        ("approvals: {environment: 'prod-{app}'}", "prod-shop", False),
+        ("approvals: {confirm: true}", "", True),
+    ],
+)
+def test_approvals_on_github_and_the_typed_confirmation(
+    make_environment: Make, approvals: str, reviewers: str, named: bool
+) -> None:
+    environment = make_environment(staging=approvals, top="gates: {reviews: 1}")
+    assert (environment.reviewers, environment.gates.require_sha, environment.gates.reviews) == (reviewers, named, 1)
+    assert environment.not_yet == ()

@@ -306,6 +306,37 @@ def test_run_alive(wire: Any, api: Api, data: Any, status: Any, alive: Any) -> N
     assert wire.asked == ["GET /actions/runs/11"]
 
 
+def review(login: Any, state: str = "approved", *environments: str) -> Any:
+    return {
+        "state": state,
+        "comment": "",
+        "environments": [{"name": name} for name in environments or ("prod",)],
+        "user": login and {"login": login},
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ([], ()),
+        ([review("lee")], ("lee",)),
+        ([review("lee", "approved", "staging", "Prod"), review("max")], ("lee", "max")),
+        ([review("lee", "rejected"), review("max", "pending")], ()),
+        ([review("lee", "approved", "staging"), review(None)], ()),
+    ],
+)
+def test_who_has_approved_a_run(wire: Any, api: Api, data: Any, found: Any) -> None:
+    wire.rest("GET", "/actions/runs/11/approvals", data)
+    assert api.run_reviewers(11, "prod") == found
+
+
+@pytest.mark.parametrize("data", [{}, [3], [{"state": "approved"}], [{"environments": [{"name": "prod"}]}]])
+def test_reviews_of_a_run_of_another_shape(wire: Any, api: Api, data: Any) -> None:
+    wire.rest("GET", "/actions/runs/11/approvals", data)
+    with pytest.raises(UpstreamError, match="could not be understood"):
+        api.run_reviewers(11, "prod")
+
+
 def test_the_uninterrupted_adapter_asks_the_same_server(
     wire: Any, api: Api, make_pull: Callable[..., dict[str, Any]]
 ) -> None:

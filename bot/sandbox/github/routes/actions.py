@@ -20,6 +20,7 @@ def register(github: GitHub) -> None:
     github.operation("GET", root, list_runs, "actions:read")
     github.operation("GET", one, get_run, "actions:read")
     github.operation("GET", f"{one}/attempts/{{attempt_number}}", get_attempt, "actions:read")
+    github.operation("GET", f"{one}/approvals", list_reviews, "actions:read")
     github.operation("POST", f"{one}/cancel", cancel, "actions:write")
     github.operation("POST", f"{one}/force-cancel", force_cancel, "actions:write")
     github.operation("GET", f"{one}/jobs", list_jobs, "actions:read")
@@ -60,6 +61,11 @@ def get_attempt(ctx: Context) -> Response:
     if not 1 <= attempt <= run.attempt:
         raise not_found()
     return answer(shapes_work.run(ctx.repo, run, attempt))
+
+
+def list_reviews(ctx: Context) -> Response:
+    """List what reviewers of environments have said of a run: an array, in no pages (REST, review history of a run)."""
+    return answer([shapes_work.run_review(ctx.repo, review) for review in _run(ctx).reviews])
 
 
 def cancel(ctx: Context) -> Response:
