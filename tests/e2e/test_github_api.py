@@ -229,6 +229,7 @@ def test_runs(world: World, api: Api) -> None:
 def test_who_has_approved_a_run(world: World, api: Api) -> None:
     run = world.repository.start_run(event="issue_comment", actor="dana")
     assert world.calls(api, lambda api: api.run_reviewers(run.id, "prod")) == ((), 1)
+    world.github.add_user("lee")
     for login, state, environment in (
         ("lee", "rejected", "prod"),
         ("lee", "approved", "prod"),
