@@ -134,6 +134,7 @@ def services(
                 if as_before
                 else _healthy(ended, now, wanted, share),
                 asked=serving is not None,
+                digest=state.digests.get(now, "") if state else "",
             )
         )
     return tuple(found)

@@ -53,9 +53,9 @@ def over(body: str) -> bool:
     return bool(_OVER.match(body)) or bool(read_marker(body).get("told"))
 
 
-def release_comment(report: ReleaseReport, *, marker: str) -> str:
-    """Return the comment of a release or rollback as it stands."""
-    return f"{marker}\n{release_body(report)}"
+def release_comment(report: ReleaseReport, *, marker: str, block: str = "") -> str:
+    """Return the comment of a release or rollback as it stands. ``block``: its signed block, ``""`` without a key."""
+    return f"{marker}\n{paragraphs([release_body(report).rstrip(), block])}"
 
 
 def release_body(report: ReleaseReport, *, log_lines: int = 40) -> str:

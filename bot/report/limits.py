@@ -5,7 +5,8 @@ say which characters; here they are counted as UTF-16 units, of which a text nev
 answer is right by either count (and its UTF-8 form stays below the 262,144 bytes that are told of too).
 
 The order: the beginnings of logs, whole folded sections, then lines from the end. The end of a log, the title and what
-to type next are worth the most. A fence and a fold are never left open.
+to type next are worth the most. A fence and a fold are never left open. The signed block (:mod:`bot.report.block`)
+stays whole, or goes whole where it would take too much of the room.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from dataclasses import dataclass, field
 from bot.report.markdown import link
 
 COMMENT_LIMIT = 65_536
+BLOCK = "<!-- slipway-record:"
+"""How the last line of a comment begins that has a signed block."""
 
 _FENCE = re.compile(r"(`{3,})(\w*)$")
 _FOLD = "<details><summary>"
 _FOLD_END = "</details>"
 _KEPT_LINES = 10  # of each log, before whole folds are dropped
 _NEXT = "**Next:**"
+_BLOCK_SHARE = 4  # a block may have this part of the room: people come first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +73,28 @@ def fit(body: str, *, limit: int = COMMENT_LIMIT, rest_url: str = "") -> Fitted:
     """Return a body of at most ``limit`` UTF-16 units and what was cut. ``rest_url``: the page that shows the rest."""
     if size(body) <= limit:
         return Fitted(body=body)
+    body, block = apart(body)
+    if size(block) > limit // _BLOCK_SHARE:
+        return fit(body, limit=limit, rest_url=rest_url)
     note = f"\n\n<sub>Cut to fit; the rest is in the {link('job summary', rest_url) or 'job summary'}.</sub>\n"
-    room = limit - size(note)
+    room = limit - size(note) - size(block)
     parts = _Body(blocks=_blocks(body.rstrip("\n")))
     _cut_logs(parts, room, keep=_KEPT_LINES)
     _drop_folds(parts, room)
     _cut_logs(parts, room, keep=0)
     _drop_lines(parts, room)
-    return Fitted(body=parts.text() + note, overflow="\n\n".join(parts.overflow))
+    return Fitted(body=parts.text() + note + block, overflow="\n\n".join(parts.overflow))
+
+
+def apart(body: str) -> tuple[str, str]:
+    """Split a body into all that is for people, and its signed block with the line breaks around it (``""``: none).
+
+    Joined again they are the body.
+    """
+    text, found, rest = body.rpartition(f"\n{BLOCK}")
+    if not found or "\n" in rest.rstrip("\n"):
+        return body, ""
+    return text, f"{found}{rest}"
 
 
 def _blocks(body: str) -> list[_Block]:
