@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bot.errors import ConfigError, SettingsError, SlipwayError
-from bot.settings import Settings
+from bot.settings import Settings, signing_keys
 
 if TYPE_CHECKING:
     from bot.app import Context
@@ -70,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_config_check)
     schema = actions.add_parser("schema", help="print the JSON Schema of the configuration")
     schema.set_defaults(run=_config_schema)
+    comment = commands.add_parser("comment", help="read what the bot has signed in a comment")
+    uses = comment.add_subparsers(required=True, metavar="ACTION")
+    verify = uses.add_parser("verify", help="print a comment's signed block as JSON, if its signature is right")
+    verify.add_argument("file", nargs="?", default="-", help="file with the comment's body; - reads standard input")
+    verify.add_argument("--repository", required=True, metavar="OWNER/NAME", help="where the comment stands")
+    verify.add_argument("--pull", type=int, default=0, metavar="N", help="number of its pull request or issue")
+    verify.add_argument(
+        "--key-env",
+        default="SLIPWAY_SIGNING_KEY",
+        metavar="NAME",
+        help="environment variable that holds the key, or several on a line each (%(default)s)",
+    )
+    verify.set_defaults(run=_comment_verify)
     return parser
 
 
@@ -337,3 +350,35 @@ def _config_schema(_: argparse.Namespace) -> int:
     schema = Config.model_json_schema(by_alias=True)
     print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))
     return 0
+
+
+def _comment_verify(arguments: argparse.Namespace) -> int:
+    """Print what a comment's signed block says, or say why it is not to be believed."""
+    from bot.report.block import Untrusted, verified
+
+    keys = signing_keys(os.environ, arguments.key_env)
+    if not keys:
+        raise SettingsError(
+            f"{arguments.key_env} holds no key to verify with.",
+            hint="Set it to the key that the action is given as `signing-key`, or name another with --key-env.",
+        )
+    found = verified(_body_of(arguments.file), keys, repository=arguments.repository, pull_request=arguments.pull)
+    if isinstance(found, Untrusted):
+        raise SlipwayError(found.sentence, hint=found.next)
+    print(json.dumps(found))
+    return 0
+
+
+def _body_of(file: str) -> str:
+    """Read a comment's body from a file, or from standard input.
+
+    Raises:
+        SlipwayError: it cannot be read, or is no text.
+    """
+    name = "Standard input" if file == "-" else file
+    try:
+        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode()
+    except OSError as error:
+        raise SlipwayError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SlipwayError(f"{name} is not UTF-8 text.") from None

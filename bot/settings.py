@@ -22,6 +22,8 @@ MAX_EVENT = 32 << 20  # bytes; GitHub cuts payloads at 25 MB
 # "Timeouts"), so what is given up after 20 s has been given up there too.
 CALL_TIMEOUT = 20
 _LONGEST_CALL = 120
+SHORTEST_KEY = 32
+"""Characters that a key for signing must have: whoever reads a comment may try keys against its signature for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ class Settings:
     slack_url: str = field(default="", repr=False)  # whoever knows such an address may write there
     webhook_url: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    signing_key: str = field(default="", repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -101,6 +104,7 @@ class Settings:
             slack_url=environ.get("SLIPWAY_SLACK_WEBHOOK_URL", ""),
             webhook_url=environ.get("SLIPWAY_WEBHOOK_URL", ""),
             webhook_secret=environ.get("SLIPWAY_WEBHOOK_SECRET", ""),
+            signing_key=_signing_key(environ, "SLIPWAY_SIGNING_KEY"),
         )
 
     @property
@@ -113,7 +117,7 @@ class Settings:
         """What must never reach output."""
         held = (
             self.token, self.oidc_token, self.heroku_api_key, self.sources_token,
-            self.slack_url, self.webhook_url, self.webhook_secret,
+            self.slack_url, self.webhook_url, self.webhook_secret, self.signing_key,
         )  # fmt: skip
         return tuple(value for value in held if value)
 
@@ -179,6 +183,27 @@ def _phase(value: str) -> Phase:
     if value not in get_args(Phase):
         raise SettingsError(f"The input `phase` should be all, command, release or ask, not {value!r}.")
     return cast(Phase, value)
+
+
+def signing_keys(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Read the keys that comments are signed with: one on each line, none if the variable is absent.
+
+    Raises:
+        SettingsError: one is too short.
+    """
+    keys = tuple(line.strip() for line in environ.get(name, "").splitlines() if line.strip())
+    if any(len(key) < SHORTEST_KEY for key in keys):
+        raise SettingsError(
+            f"{name} should be at least {SHORTEST_KEY} characters long.", hint="Make one: openssl rand -hex 32"
+        )
+    return keys
+
+
+def _signing_key(environ: Mapping[str, str], name: str) -> str:
+    keys = signing_keys(environ, name)
+    if len(keys) > 1:
+        raise SettingsError(f"{name} should be one line: only one key signs. Its readers may have several.")
+    return keys[0] if keys else ""
 
 
 def _sha(environ: Mapping[str, str], name: str) -> str:

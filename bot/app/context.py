@@ -27,7 +27,7 @@ from bot.engine.verification import Prober
 from bot.errors import ConfigError, NotFoundError, SlipwayError
 from bot.report.answers import answer_body, hint_comment, problem_comment, refusal_comment
 from bot.report.comment import marker, read_marker
-from bot.report.limits import fit
+from bot.report.limits import apart, fit
 from bot.report.markdown import prose
 from bot.settings import Settings
 
@@ -187,7 +187,7 @@ class Context:
 
         What does not fit goes to the job summary, if ``rest``. Without a pull request or issue, all of it does.
         """
-        fitted = fit(self.clean(body), rest_url=self.settings.run.url)
+        fitted = fit(self._cleaned(body), rest_url=self.settings.run.url)
         if not request.issue:
             self.summary.append(answer_body(fitted.body, fitted.overflow))
             return None
@@ -200,6 +200,11 @@ class Context:
             known = self._edited(request, known, fitted.body)
         self._comments[request.id] = known
         return known
+
+    def _cleaned(self, body: str) -> str:
+        """Take secrets out of a comment. A signed block is whole or not there: a change would break its signature."""
+        text, block = apart(body)
+        return self.clean(text) + (block if self.clean(block) == block else "")
 
     def _said_before(self, request: Request) -> CommentRef | None:
         """Find the comment that an earlier attempt of this run has made: one command has one comment."""

@@ -62,6 +62,26 @@ def release_report(
     )
 
 
+def signed(context: Context, request: Request, report: ReleaseReport) -> str:
+    """Return the signed block of a report's comment; ``""`` without a key: what nobody signed invites trust.
+
+    It is masked before it is signed. The report is so already; the rest is not.
+    """
+    settings = context.settings
+    if not settings.signing_key:
+        return ""
+    from bot.report.block import Origin, release_facts, seal  # noqa: PLC0415 - only where there is a key
+
+    origin = Origin(
+        repository=settings.repository,
+        thread=request.issue,
+        command_id=request.id,
+        run_id=settings.run.id,
+        run_attempt=settings.run.attempt,
+    )
+    return seal(context.masker.mask_all(release_facts(report, origin)), settings.signing_key)
+
+
 class Reporter:
     """Follows one release. :meth:`changed` may be called from any thread."""
 
@@ -120,7 +140,11 @@ class Reporter:
             self._live.changed()
 
     def _render(self) -> str:
-        return release_comment(self._current(), marker=self._context.marker(self._request, self._current().sha))
+        return self._body(self._current())
+
+    def _body(self, report: ReleaseReport) -> str:
+        block = signed(self._context, self._request, report)
+        return release_comment(report, marker=self._context.marker(self._request, report.sha), block=block)
 
     def _current(self) -> ReleaseReport:
         with self._lock:
@@ -170,12 +194,10 @@ class Reporter:
 
     def write_last(self, report: ReleaseReport) -> int:
         """Write the last comment and the summary; returns the comment's id."""
-        context, request = self._context, self._request
-        context.summary.append(context.clean(job_summary(report)))
-        body = release_comment(report, marker=context.marker(request, report.sha))
+        self._context.summary.append(self._context.clean(job_summary(report)))
         if self._live is not None:
-            self._live.finish(body)
-        comment = context.comment_of(request)
+            self._live.finish(self._body(report))
+        comment = self._context.comment_of(self._request)
         return comment.id if comment else 0
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,11 @@ import yaml
 
 from bot.core.config import Config
 from bot.core.config_file import load
-from bot.core.outcome import DECISIONS, REASONS, Decision, Outcome, Reason
+from bot.core.outcome import DECISIONS, REASONS, Decision, Outcome, Reason, ReleaseReport, ServiceLine
 from bot.core.registry import REGISTRY
 from bot.core.yaml_file import compose, construct
+from bot.report.block import VERSION, Origin, release_facts
+from bot.report.limits import BLOCK
 from bot.report.summary import outputs
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +60,17 @@ def test_the_outputs_of_the_action_are_those_that_are_written() -> None:
 def test_a_field_of_the_result_that_is_not_described_is_an_error() -> None:
     with pytest.raises(ValueError, match="release\\.verb"):
         GENERATE.outputs({"outputs": {}}, {name: "x" for name in GENERATE.RESULT if name != "release.verb"})
+
+
+def test_the_page_about_blocks_lists_exactly_their_fields() -> None:
+    page = (ROOT / "docs/how-to/read-the-comment.md").read_text("utf-8")
+    report = ReleaseReport(
+        verb="deploy", environment="", sha="", actor="", state="released", now=0.0, started=0.0,
+        services=(ServiceLine(service=""),),
+    )  # fmt: skip
+    facts = release_facts(report, Origin(repository="", thread=1, command_id="", run_id=1, run_attempt=1))
+    assert re.findall(r"(?m)^\| `([^`]+)` \|", page) == list(GENERATE._fields(facts))
+    assert f"`{BLOCK}v{VERSION} KEY_ID SIGNATURE JSON -->`" in page.replace("```text\n", "`").replace("\n```", "`")
 
 
 def test_every_command_has_its_section() -> None:

@@ -15,6 +15,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line
 NAMED = (
     "moved head", "Dates of commits are forged", "fork", "changes the rules", "workflow injection", "Markdown injection",
     "output injection", "Secrets come out", "lock theft", "delivered twice", "confused deputy", "dependency hijack",
+    "forged block",
 )  # fmt: skip
 
 

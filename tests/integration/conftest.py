@@ -816,6 +816,7 @@ class World:
     summary: list[str] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     untold: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ("s3cretS3cret",)  # that the masker knows
     on_notice: Callable[[], None] = lambda: None
 
     def notify(self, notice: Notice) -> tuple[str, ...]:
@@ -902,7 +903,7 @@ class World:
         context = Context(
             settings=self.settings(event, **over), github=github, final=github, sources=self.github, connect=self.connect,
             probe=self.probe, clock=self.clock, default_branch="main",
-            masker=Masker(("s3cretS3cret",)), gatherer=gatherer, notify=self.notify,
+            masker=Masker(self.secrets), gatherer=gatherer, notify=self.notify,
         )  # fmt: skip
         self.summary = context.summary
         self.clock.sleep(5.0)
@@ -933,12 +934,22 @@ class World:
         return [(name, args[0]) for name, args in self.log.calls if name == "apply"]
 
 
-@pytest.fixture
-def world() -> World:
+def _world() -> World:
     log, clock = Log(), FakeClock()
     made = World(log=log, clock=clock, github=FakeGitHub(log, clock), target=FakeTarget(log, clock))
     made.pull(7)
     return made
+
+
+@pytest.fixture
+def world() -> World:
+    return _world()
+
+
+@pytest.fixture
+def make_world() -> Callable[[], World]:
+    """Return a factory of worlds, for what is told in several of them and compared."""
+    return _world
 
 
 @pytest.fixture

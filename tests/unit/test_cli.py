@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from bot.cli import _handle, main
 from bot.core.config import Config
 from bot.core.facts import Run
 from bot.github.runner import Commands
+from bot.report.block import seal
 from bot.settings import Settings
 
 CONFIG = """\
@@ -287,9 +289,82 @@ def test_the_schema_is_that_of_the_model(capsys: Any) -> None:
     assert set(schema["properties"]) == set(Config.model_fields)
 
 
-@pytest.mark.parametrize("arguments", [[], ["explode"], ["config"], ["config", "explode"], ["act", "--now"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["explode"], ["config"], ["config", "explode"], ["act", "--now"], ["comment", "verify"]]
+)
 def test_bad_usage_is_told_by_argparse(arguments: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2
     assert "usage: slipway" in capsys.readouterr().err
+
+
+# -- what a comment's block says ----------------------------------------------------------------------------------
+KEY, OLD_KEY = "k" * 32, "o" * 32
+FACTS = {"version": 1, "repository": "acme/shop", "pull_request": 7, "state": "released", "environment": "<staging>"}
+BODY = f"### Title\n\n{seal(FACTS, KEY)}\n"
+
+
+@pytest.fixture
+def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., tuple[int, str, str]]:
+    """Run ``comment verify`` on a body, from a file or by standard input; returns exit code, output and errors."""
+
+    def run(*arguments: str, body: str | bytes = BODY, file: bool = True, **environ: str) -> tuple[int, str, str]:
+        monkeypatch.delenv("SLIPWAY_SIGNING_KEY", raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        path, raw = tmp_path / "comment.md", body if isinstance(body, bytes) else body.encode()
+        path.write_bytes(raw)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"" if file else raw)))
+        code = main(["comment", "verify", *([str(path)] if file else []), "--repository", "acme/shop", *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        ((), {"SLIPWAY_SIGNING_KEY": KEY}),
+        (("--pull", "7"), {"SLIPWAY_SIGNING_KEY": f"{OLD_KEY}\n{KEY}\n"}),
+        (("--key-env", "OURS"), {"OURS": KEY, "SLIPWAY_SIGNING_KEY": OLD_KEY}),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_what_a_comment_says_is_printed(
+    verify: Any, arguments: tuple[str, ...], environ: dict[str, str], file: bool
+) -> None:
+    code, out, err = verify(*arguments, file=file, **environ)
+    assert (code, json.loads(out), err) == (0, FACTS, "")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "over", "said"),
+    [
+        ((), {"body": "### Title\n"}, "has no signed block"),
+        ((), {"body": b"\xff\xfe"}, "is not UTF-8 text."),
+        ((), {"body": b"\xff\xfe", "file": False}, "Standard input is not UTF-8 text."),
+        ((), {"body": BODY.replace("released", "failed")}, "The signature is wrong"),
+        ((), {"SLIPWAY_SIGNING_KEY": OLD_KEY}, "which is not given"),
+        ((), {"SLIPWAY_SIGNING_KEY": ""}, "SLIPWAY_SIGNING_KEY holds no key to verify with.\n  Set it to"),
+        ((), {"SLIPWAY_SIGNING_KEY": "short"}, "should be at least 32 characters"),
+        (("--key-env", "OURS"), {}, "OURS holds no key"),
+        (("--pull", "8"), {}, "signed for #7, not for #8"),
+        (("--repository", "acme/other"), {}, "signed for acme/shop, not for acme/other"),
+    ],
+)
+def test_what_is_not_to_be_believed_is_not_printed(
+    verify: Any, arguments: tuple[str, ...], over: dict[str, Any], said: str
+) -> None:
+    code, out, err = verify(*arguments, **{"SLIPWAY_SIGNING_KEY": KEY, **over})
+    assert (code, out) == (1, "")
+    assert err.startswith("slipway: ")
+    assert said in err
+
+
+def test_a_comment_that_is_not_there_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY", KEY)
+    assert main(["comment", "verify", "/nowhere/comment.md", "--repository", "acme/shop"]) == 1
+    assert capsys.readouterr().err == "slipway: /nowhere/comment.md cannot be read: No such file or directory.\n"

@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.events import CommentEvent, DispatchEvent, PushEvent
 from bot.errors import EventError, SettingsError
-from bot.settings import MAX_EVENT, Settings
+from bot.settings import MAX_EVENT, Settings, signing_keys
 
 ENVIRON = {
     "GITHUB_REPOSITORY": "acme/shop",
@@ -126,13 +126,40 @@ def test_variables_are_an_object(value: str) -> None:
     assert "toJSON(vars)" in raised.value.hint
 
 
+@pytest.mark.parametrize(("said", "key"), [("", ""), ("k" * 32, "k" * 32), (f" {'k' * 64}\r\n", "k" * 64), (" \n", "")])
+def test_a_key_signs_as_it_is(said: str, key: str) -> None:
+    assert settings(SLIPWAY_SIGNING_KEY=said).signing_key == key
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("k" * 31, "^SLIPWAY_SIGNING_KEY should be at least 32 characters long"),
+        (" " * 20 + "k" * 31, "^SLIPWAY_SIGNING_KEY should be at least 32 characters long"),
+        (f"{'a' * 32}\n{'b' * 32}", "^SLIPWAY_SIGNING_KEY should be one line"),
+    ],
+)
+def test_a_key_that_is_none_is_told_and_not_shown(said: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as raised:
+        settings(SLIPWAY_SIGNING_KEY=said)
+    assert said.strip()[:8] not in raised.value.message + raised.value.hint
+
+
+def test_readers_have_several_keys() -> None:
+    assert signing_keys({"KEYS": f"\n{'a' * 32}\r\n\n {'b' * 32} "}, "KEYS") == ("a" * 32, "b" * 32)
+    assert signing_keys({}, "KEYS") == ()
+    with pytest.raises(SettingsError, match="KEYS should be at least 32"):
+        signing_keys({"KEYS": f"{'a' * 32}\nb"}, "KEYS")
+
+
 def test_secrets_are_known_and_not_shown() -> None:
     made = settings(
         ACTIONS_ID_TOKEN_REQUEST_TOKEN="oidc-secret",
         HEROKU_API_KEY="heroku-secret",
         SLIPWAY_SOURCES_TOKEN="ghp_sources",
+        SLIPWAY_SIGNING_KEY="k" * 32,
     )
-    assert made.secrets == ("ghs_abc", "oidc-secret", "heroku-secret", "ghp_sources")
+    assert made.secrets == ("ghs_abc", "oidc-secret", "heroku-secret", "ghp_sources", "k" * 32)
     assert not any(secret in repr(made) for secret in made.secrets)
 
 
