@@ -21,6 +21,7 @@ from bot.sandbox.scenarios import (
     releases,
     rollbacks,
     rollouts,
+    signing,
 )
 from bot.sandbox.scenarios.model import Expectation, Finding, Play, Scenario
 
@@ -45,5 +46,6 @@ THEMES = (
     interruptions,
     heroku,
     previews,
+    signing,
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for theme in THEMES for scenario in theme.SCENARIOS}
