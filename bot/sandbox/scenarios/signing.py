@@ -72,9 +72,8 @@ def _truth(play: Play) -> dict[str, Any]:
 
 
 def _said_to_serve(play: Play) -> list[str]:
-    return [
-        f"{one['service']} {one['now']} {one['now_percent']} {one['now_digest']}" for one in _last(play)["services"]
-    ]
+    services = _last(play).get("services", [])
+    return [f"{one['service']} {one['now']} {one['now_percent']} {one['now_digest']}" for one in services]
 
 
 def _serves(play: Play) -> list[str]:
