@@ -80,6 +80,7 @@ def release_facts(report: ReleaseReport, origin: Origin) -> dict[str, Any]:
         "run_attempt": origin.run_attempt,
         "started": _moment(report.started),
         "ended": _moment(report.now) if over else None,
+        "only": list(report.only),
         "services": [_service(line, known=over and line.asked) for line in report.services],
     }
 
