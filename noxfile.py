@@ -19,7 +19,7 @@ nox.options.error_on_missing_interpreters = True
 WORKFLOWS = [
     str(path) for folder in (".github/workflows", "docs/examples") for path in sorted(Path(folder).glob("*.yml"))
 ]
-LOCKS = {"run": (), "demo": ("--group", "demo"), "dev": ("--group", "dev")}
+LOCKS = {"run": (), "demo": ("--group", "demo"), "dev": ("--group", "dev"), "fuzz": ("--group", "fuzz")}
 
 
 def prepare(session: nox.Session, lock: str) -> None:
@@ -115,6 +115,13 @@ def walk(session: nox.Session) -> None:
     """Walk at random through releases, kills, faults and other people's edits: ``-- --steps 5000 --seed 7``."""
     prepare(session, "dev")
     session.run("python", "tests/faults/walk.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Read comments made at random, with GitHub's own parser as the judge: ``-- --seed 7 --count 100000``."""
+    prepare(session, "fuzz")
+    session.run("python", "tests/fuzz/fuzz.py", *session.posargs)
 
 
 @nox.session

@@ -30,7 +30,7 @@ def names(requirements: list[Any]) -> set[str]:
 
 
 def test_there_is_a_lock_for_every_use() -> None:
-    assert [path.stem for path in LOCKS] == ["command", "demo", "dev", "nox", "run"]
+    assert [path.stem for path in LOCKS] == ["command", "demo", "dev", "fuzz", "nox", "run"]
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
@@ -50,12 +50,14 @@ def test_locks_hold_what_is_declared() -> None:
     assert names(groups["sample"]) | names(groups["build"]) | names(groups["demo"]) <= set(demo)
     assert names(groups["dev"]) <= set(dev)
     assert names(groups["nox"]) <= set(pins(ROOT / "requirements/nox.txt"))
+    assert names(groups["fuzz"]) <= set(pins(ROOT / "requirements/fuzz.txt"))
 
 
 def test_what_is_tested_is_what_runs() -> None:
     run, demo, dev = (pins(ROOT / f"requirements/{name}.txt") for name in ("run", "demo", "dev"))
     assert run.items() <= demo.items()
     assert demo.items() <= dev.items()
+    assert run.items() <= pins(ROOT / "requirements/fuzz.txt").items()
     command = pins(ROOT / "requirements/command.txt")
     assert command.items() <= run.items()
     assert set(PROJECT["dependency-groups"]["command"]) <= set(PROJECT["project"]["dependencies"])
