@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -23,9 +24,7 @@ _CONTAINERS = frozenset(
 _SLASH = "line_slash"
 _BEGINS = re.compile(r"[^\S\n]*/")
 _CANDIDATE = re.compile(r"(?m)^[^\S\n]*/[A-Za-z]")
-_DELIMITERS = re.compile(r"(?m)^[ \t:-]*(?:\|[ \t:-]*-|-[ \t:-]*\|)[ \t:|-]*$")  # the row below a table's head
-# A table in an item of a task list: GitHub's parser takes the box away first, so that its columns may be fewer.
-_TASK_TABLE = re.compile(r"(?m)\[[ xX]\][^\n]*\|[^\n]*\n[ \t>]*[:|-][ \t:|-]*$")
+_TASK = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]+\[[ xX]\]")
 _LABEL = r"\[(?:[^\[\]\\\n]|\\[^\n])*[^\s\[\]\\]\]:[ \t]*[^\s<][^\s<>]*"  # and where it leads
 _TITLE = r"""(?:[ \t]+(?:'[^'\\\n]*'|"[^"\\\n]*"))?[ \t]*\n"""
 _DEFINITION = re.compile(rf"{_LABEL}{_TITLE}(?=[ \t]*[/\[])")
@@ -103,7 +102,7 @@ def command_lines(body: str) -> Iterator[tuple[int, str]]:
     List items do not either: a list of commands is a description.
     """
     body = body.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
-    if not _CANDIDATE.search(body) or body.count("\n") > MAX_LINES or _TASK_TABLE.search(body):
+    if not _CANDIDATE.search(body) or body.count("\n") > MAX_LINES or _task_table(body):
         return
     markdown, depth = _markdown(), 0
     references = _references(body)
@@ -122,7 +121,21 @@ def _doubtful(text: str) -> bool:
     It may begin with the definition of a link that goes over lines; or be a table of one column.
     """
     defined = text.startswith("[") and "]:" in text and not _NO_DEFINITION.match(text)
-    return defined or bool(_DELIMITERS.search(text))
+    return defined or any(map(_delimits, text.split("\n")))
+
+
+def _delimits(line: str) -> bool:
+    """Whether a line may be the row below a table's head. By its characters: a pattern could try for ever."""
+    return {"|", "-"} <= set(line) <= set("|-: \t>")
+
+
+def _task_table(body: str) -> bool:
+    """Whether an item of a task list holds a table.
+
+    GitHub's parser takes its box away first, so that the table has other columns than here.
+    """
+    lines = body.split("\n")
+    return any(_delimits(below) and "|" in line and _TASK.match(line) for line, below in pairwise(lines))
 
 
 def _after_definitions(text: str) -> int:

@@ -12,8 +12,36 @@ from bot.core.commands import MAX_BODY, parse_comment
 from bot.core.redaction import Masker
 
 STEP = 4  # the second text is so many times as long
-MARKS = "[", "![", "*", "_a", "<", "<a ", "<!--", "> ", ">", "`", "`a", "&", "\\", "](", "[a](<", "- ", "1. ", "\t", " "
-LINES = "/\n", "/x\n", "/deploi\n", "/deploy x\n", "[a]: /u\n", "a\n=\n", "<a\n", "`\n", "|\n", "a|b\n-|-\n", "    a\n"
+MARKS = (
+    "[",
+    "[ ]",
+    "-",
+    "|",
+    "|-",
+    "]:",
+    "![",
+    "*",
+    "_a",
+    "<",
+    "<a ",
+    "<!--",
+    "> ",
+    ">",
+    "`",
+    "`a",
+    "&",
+    "\\",
+    "](",
+    "[a](<",
+    "- ",
+    "1. ",
+    "\t",
+    " ",
+)
+LINES = (
+    "/\n", "/x\n", "/deploi\n", "/deploy x\n", "[a]: /u\n", "[a]:\n", "a\n=\n", "<a\n", "<b>\n", "`\n", "|\n", "|-\n", "- [ ] |\n", "a|b\n-|-\n",
+    "    a\n", "+    a\n    b\n",
+)  # fmt: skip
 SPACES = " ", "\t", "\u00a0", "\n", "\r", "\r\n", " \n", "/ ", "x "
 AROUND = "{}x", "/deploy{}x", "/deploy{}x\ny", "{}/deploy x", "x{}/deploy x", "/deploy x{}", "/deploy x{}y"
 WORDS = "a", "a-", "://", "bearer ", "eyJ", "secret", "\\"

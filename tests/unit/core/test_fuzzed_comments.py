@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,11 @@ EACH = 40
 
 
 @pytest.fixture(scope="module")
-def comments() -> Iterator[list[str]]:
+def comments() -> list[str]:
     sys.path.insert(0, str(TESTS / "fuzz"))
     maker = importlib.import_module("maker")
     sys.path.remove(str(TESTS / "fuzz"))
-    yield [made.comment() for seed in SEEDS for made in [maker.Maker(seed)] for _ in range(EACH)]
+    return [made.comment() for seed in SEEDS for made in [maker.Maker(seed)] for _ in range(EACH)]
 
 
 def test_a_comment_is_read_the_same_twice_and_each_command_from_its_line(comments: list[str]) -> None:
