@@ -15,6 +15,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,14 @@ EXIT_FAILED = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Never raises for a fault: this is the only catch-all."""
-    parser = _parser()
+    argv = sys.argv[1:] if argv is None else argv
+    completing = "_ARGCOMPLETE" in os.environ
+    parser = _parser(speaking=completing or argv[:1] == ["say"])
+    if completing:
+        _complete(parser)
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.run is not _demo:
+    words = [] if arguments.run is not _say else [word for word in rest if not word.startswith("-")]
+    if arguments.run is not _demo and len(words) < len(rest):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest  # the sandbox has a command line of its own
     try:
@@ -56,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, speaking: bool = False) -> argparse.ArgumentParser:
+    """Return the parser. ``speaking``: with the commands of ``say``, which the action does not pay for."""
     parser = argparse.ArgumentParser(prog="slipway", description="Releases an application from its pull requests.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     act = commands.add_parser("act", help="handle the event that the workflow runs for (inside GitHub Actions)")
@@ -70,6 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_config_check)
     schema = actions.add_parser("schema", help="print the JSON Schema of the configuration")
     schema.set_defaults(run=_config_schema)
+    say = commands.add_parser("say", help="say a command on a pull request, as a comment of your own")
+    say.set_defaults(run=_say)
+    if speaking:
+        from bot.terminal import add_verbs
+
+        add_verbs(say)
+    completion = commands.add_parser("completion", help="print what lets a shell complete these commands")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish", "powershell"))
+    completion.set_defaults(run=_completion)
     comment = commands.add_parser("comment", help="read what the bot has signed in a comment")
     uses = comment.add_subparsers(required=True, metavar="ACTION")
     verify = uses.add_parser("verify", help="print a comment's signed block as JSON, if its signature is right")
@@ -350,6 +366,30 @@ def _config_schema(_: argparse.Namespace) -> int:
     schema = Config.model_json_schema(by_alias=True)
     print(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2))
     return 0
+
+
+def _say(arguments: argparse.Namespace) -> int:
+    """Say a command on a pull request."""
+    from bot.terminal import say
+
+    print(say(arguments, arguments.rest))
+    return 0
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    """Print a shell's script."""
+    from bot.terminal import script
+
+    print(script(arguments.shell))
+    return 0
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks what could come next, and leave. Without the library nothing is offered."""
+    with suppress(ModuleNotFoundError):
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def _comment_verify(arguments: argparse.Namespace) -> int:

@@ -11,14 +11,13 @@ from bot.core.checks import Check, ExposureCheck, HttpCheck, JobCheck, ServingCh
 from bot.core.config import duration_between
 from bot.core.outcome import Reason, Refusal
 from bot.core.record import Entry, base36
+from bot.core.registry import SEVERITIES
 from bot.core.serving import Serving
 from bot.core.words import listed, nearest
 
 SINCE = 900.0  # seconds that `/logs` looks back
 SHORTEST, LONGEST = 1.0, 86_400.0
 SEVERITY = "error"
-# google.logging.type, LogSeverity, the least first.
-SEVERITIES = ("default", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 SETTLED = 5.0  # seconds in which what serves already has to show that it does, or to answer once more
 
 

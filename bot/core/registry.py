@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 EVERY = "all"  # in the place of an environment: each of them
+# google.logging.type, LogSeverity, the least first.
+SEVERITIES = ("default", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,14 @@ class Api:
                 url=mapping.text(first, "html_url"),
             )
 
+    def pull_requests_from(self, branch: str) -> tuple[int, ...]:
+        """Return the numbers of the open pull requests from a branch of this repository (1 call)."""
+        what = f"find the pull request of {branch}"
+        head = f"{self._transport.owner}:{branch}"
+        answer = self._get("/pulls", what, "pull-requests: read", head=head, state="open", per_page=PER_PAGE)
+        with shaped(what):
+            return tuple(mapping.need(item, "number", int) for item in mapping.listed(answer))
+
     def pull_requests_of(self, sha: str) -> tuple[int, ...]:
         """See the port. 1 call."""
         what = f"read the pull requests of {sha}"

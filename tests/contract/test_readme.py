@@ -157,10 +157,10 @@ def test_every_command_of_the_command_line_parses() -> None:
     lines = [line for fence in fences("console") for line in command_lines(fence)]
     lines += [code for path in PAGES for code in inline_code(path) if re.match(r"slipway [a-z]+", code)]
     lines += [f"slipway demo {options}" for options in re.findall(r"nox -s demo -- ([^`\n]+)", "\n".join(texts()))]
-    own = [shlex.split(line)[1:] for line in lines if line.startswith("slipway ")]
+    own = [shlex.split(re.split(r" [|>] ", line)[0])[1:] for line in lines if line.startswith("slipway ")]
     assert own
     for words in own:
-        arguments, rest = _parser().parse_known_args(words)
+        arguments, rest = _parser(speaking=words[0] == "say").parse_known_args(words)
         assert callable(arguments.run), words
         if rest:  # the demo has a command line of its own
             assert words[0] == "demo", words
