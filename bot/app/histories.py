@@ -87,7 +87,14 @@ def _difference(context: Context, name: str, before: str, sha: str, found: Compa
 def _serves(context: Context, name: str, *, whole: bool = False) -> Entry | None:
     """Return the newest release that went well, by the record. ``whole``: of all services."""
     past = entries(context.deployments(name).result())
-    return next((entry for entry in past if entry.succeeded and (entry.record.whole or not whole)), None)
+    return next(
+        (
+            entry
+            for entry in past
+            if entry.succeeded and (not whole or entry.record.whole or entry.record.verb == "rollback")
+        ),
+        None,
+    )
 
 
 def _head(context: Context, request: Request) -> str:

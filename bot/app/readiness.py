@@ -93,7 +93,9 @@ def _comparison(context: Context, name: str, sha: str) -> Comparison | None:
 def _last(context: Context, name: str) -> str:
     """Return what was released last as a whole and went well, ``""`` if nothing did."""
     found = entries(context.deployments(name).result())
-    return next((one.record.sha for one in found if one.succeeded and one.record.whole), "")
+    return next(
+        (one.record.sha for one in found if one.succeeded and (one.record.whole or one.record.verb == "rollback")), ""
+    )
 
 
 def _unknown(error: SlipwayError) -> Refusal:

@@ -42,7 +42,7 @@ def record(
         promoted=build.promoted if build is not None else None,
         promoted_from=build.promoted_from if build is not None else "",
         overridden=overridden(request.command),
-        services=case.environment.services if case.environment.left else (),
+        services=_services(case),
         version=case.environment.version[:80],  # text of the pull request
     )
     return context.github.create_deployment(
@@ -52,6 +52,13 @@ def record(
         description=f"/{' '.join([written.verb, *written.services])} by {request.actor}",
         production=case.environment.production,
     )
+
+
+def _services(case: Case) -> tuple[str, ...]:
+    """Return the services that alone are released, or that the release was of to which a rollback goes back."""
+    if case.goal is not None:
+        return case.goal.record.services
+    return case.environment.services if case.environment.left else ()
 
 
 def image_of(case: Case) -> str:

@@ -23,7 +23,8 @@ class Record:
     ``pins`` are the versions of secrets that it was resolved to use, ``goal`` the deployment a rollback goes back to.
     ``sources`` are the shas of other repositories that join the build. ``image`` is the repository of the image that it
     releases; ``promoted`` is that image where it is taken from another environment, ``promoted_from``. ``overridden``
-    are the gates that it went past, for ``reason``. ``services``: only these are released, ``()``: all of them.
+    are the gates that it went past, for ``reason``. ``services``: only these are released, ``()``: all of them; of
+    a rollback it is what the release was of that it goes back to.
     ``version`` is the project's own, where it is known.
     """
 

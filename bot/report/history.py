@@ -61,7 +61,11 @@ def _line(entry: Entry, past: Past, *, why: bool) -> str:
     record, made = entry.record, entry.deployment.created_at.timestamp()
     pull = f"PR {record.pull_request}" if record.pull_request else ""
     what = {"deploy": "released", "rollback": "rolled back to"}[record.verb]
-    what += f" to {listing([place(name) for name in record.services])} only" if record.services else ""
+    what += (
+        f" to {listing([place(name) for name in record.services])} only"
+        if record.verb == "deploy" and record.services
+        else ""
+    )
     commit = f"{past.repository_url}/commit/{record.sha}"
     source = f"from {record.promoted_from}" if record.promoted_from else ""
     return row(

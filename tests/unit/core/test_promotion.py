@@ -250,5 +250,7 @@ def test_what_ran_in_some_services_only_was_not_verified_as_a_release() -> None:
     assert refusal is not None
     assert refusal.reason is Reason.PROMOTION_UNVERIFIED
     assert refusal.sentence == f"`{B[:7]}` has not been verified on `staging`: only `web` of it was released there."
+    back = entry(4, B, "success", verb="rollback", goal=2, services=("web",))
+    assert judge(NO_SOAK, (back, *past), B, again=AGAIN) is not None
     whole = entry(3, B, "success")
     assert judge(NO_SOAK, (whole, *past), B, again=AGAIN) is None
