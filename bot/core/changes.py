@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -12,6 +13,7 @@ from bot.core.plan import Plan
 from bot.core.serving import Artifact
 from bot.core.titles import title
 
+_PULL = re.compile(r"\(#(\d{1,9})\)$|^Merge pull request #(\d{1,9}) from ")
 MIGRATIONS = ("migrations", "migrate", "versions")  # folders of Django, Rails and Alembic
 
 
@@ -57,6 +59,12 @@ def fingerprint(sha: str, plan: Plan, preview: Preview) -> str:
         "digest": preview.artifact.digest if preview.artifact else "",
     }
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def pull_requests(subjects: Iterable[str]) -> tuple[int, ...]:
+    """Return the pull requests by which commits came, by the subjects that GitHub gives a merge and a squash."""
+    found = (_PULL.search(subject) for subject in subjects)
+    return tuple(dict.fromkeys(int(one[1] or one[2]) for one in found if one))
 
 
 def migrations(files: Iterable[str]) -> tuple[str, ...]:

@@ -320,7 +320,7 @@ REGISTRY: Mapping[str, Verb] = {
         ),
         Verb(
             name="diff",
-            summary="Show the commits and migrations that a release of this pull request would bring.",
+            summary="Show the commits, pull requests and migrations that a release of this pull request would bring.",
             usage="/diff <environment> [@sha]",
             role="read",
             mutates=False,

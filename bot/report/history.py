@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.core.changes import pull_requests
 from bot.core.facts import Comparison
 from bot.core.record import Entry, usual_seconds
 from bot.core.titles import place
@@ -149,6 +150,7 @@ def difference_comment(found: Difference, *, marker: str, shipped: bool) -> str:
         [
             "\n".join([heading, difference(found.before, found.sha, found.comparison, known=known)]),
             _behind(found),
+            _pull_requests(found.comparison),
             _migrations(found.migrations),
             commit_list(found.comparison, where=" in this release" if shipped else ""),
         ]
@@ -160,6 +162,14 @@ def _behind(found: Difference) -> str:
     if not behind:
         return ""
     return f"It lacks {count(behind, 'commit')} that {code(short(found.before))} has: those would be gone."
+
+
+def _pull_requests(comparison: Comparison | None) -> str:
+    """Return by which pull requests it came. Without links: those would be told in each of them."""
+    numbers = pull_requests(one.subject for one in comparison.commits) if comparison else ()
+    if not numbers:
+        return ""
+    return f"**{count(len(numbers), 'pull request')}**: {listing([f'PR {number}' for number in numbers])}."
 
 
 def _migrations(names: Sequence[str]) -> str:

@@ -161,3 +161,14 @@ def test_what_was_released_last_is_not_said_to_serve(shop: Any) -> None:
     assert "`0000004`, which was released last." in shown
     assert "serves" not in shown
     assert "in this release" not in shown
+
+
+def test_a_difference_names_the_pull_requests_that_it_brings(world: Any) -> None:
+    world.released(6)
+    world.pull(7)
+    subjects = ("Sell more (#398)", "Merge pull request #401 from dana/cart", "Mend it")
+    commits = tuple(Commit(sha=f"{number}" * 40, subject=subject) for number, subject in enumerate(subjects))
+    world.github.comparison = Comparison(ahead_by=3, behind_by=0, commits=commits)
+    world.say("/diff staging")
+    assert "**2 pull requests**: PR 398 and PR 401." in world.shown
+    assert "#398" not in world.shown.replace("#\u200b398", "")

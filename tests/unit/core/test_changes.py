@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.changes import Change, Preview, differences, fingerprint, migrations
+from bot.core.changes import Change, Preview, differences, fingerprint, migrations, pull_requests
 from bot.core.plan import Build, Plan, Shift, Verify
 from bot.core.serving import Artifact
 from bot.core.titles import order
@@ -73,3 +73,15 @@ def test_steps_that_run_at_the_same_time_stand_together() -> None:
 
 def test_a_step_that_waits_for_nothing_there_is_shown_all_the_same() -> None:
     assert order((Build(needs=("nowhere",)),)) == (("Build",),)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "numbers"),
+    [
+        ((), ()),
+        (("Sell more (#412)", "Merge pull request #398 from dana/cart", "Sell more still (#412)"), (412, 398)),
+        (("See #12", "(#3) first", "Merge branch 'main'", "(#)", "(#1234567890)", "Revert (#7) again"), ()),
+    ],
+)
+def test_pull_requests_by_the_subjects_of_commits(subjects: tuple[str, ...], numbers: tuple[int, ...]) -> None:
+    assert pull_requests(subjects) == numbers
