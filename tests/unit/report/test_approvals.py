@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +24,10 @@ STANDING = Standing(
 
 
 @pytest.mark.parametrize(
-    ("over", "says"),
+    ("name", "over", "says"),
     [
         (
+            "approved",
             {},
             (
                 "✅ ada has approved `aaaaaaa` for **production**, until 2026-01-02 11:00 UTC.",
@@ -34,14 +36,17 @@ STANDING = Standing(
             ),
         ),
         (
+            "approved-of-several",
             {"wanted": 3},
             ("1 of 3 approvals", "2 more of those who may (admin or acme/leads): `/approve production @aaaaaaa`"),
         ),
         (
+            "approved-in-vain",
             {"voices": Voices(discounted=(("ada", "may not approve"),))},
             ("0 of 1 approvals.", "ada's does not count: ada may not approve."),
         ),
         (
+            "rejected",
             {"said": replace(ADAS, verdict="reject"), "voices": Voices(rejected=("ada",))},
             (
                 "⛔ ada has rejected `aaaaaaa` for **production**.",
@@ -51,8 +56,11 @@ STANDING = Standing(
         ),
     ],
 )
-def test_the_answer_says_how_it_stands_and_what_to_type(over: dict[str, Any], says: tuple[str, ...]) -> None:
+def test_the_answer_says_how_it_stands_and_what_to_type(
+    name: str, over: dict[str, Any], says: tuple[str, ...], golden: Callable[[str, str], None]
+) -> None:
     body = approval_comment(replace(STANDING, **over), marker="<!-- m -->")
+    golden(name, body)
     assert body.startswith("<!-- m -->\n")
     for phrase in says:
         assert phrase in body
