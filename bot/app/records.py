@@ -42,7 +42,7 @@ def record(
         promoted=build.promoted if build is not None else None,
         promoted_from=build.promoted_from if build is not None else "",
         overridden=overridden(request.command),
-        services=_services(case),
+        services=services_of(case),
         version=case.environment.version[:80],  # text of the pull request
     )
     return context.github.create_deployment(
@@ -54,7 +54,7 @@ def record(
     )
 
 
-def _services(case: Case) -> tuple[str, ...]:
+def services_of(case: Case) -> tuple[str, ...]:
     """Return the services that alone are released, or that the release was of to which a rollback goes back."""
     if case.goal is not None:
         return case.goal.record.services

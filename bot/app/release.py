@@ -336,7 +336,7 @@ def _decided(context: Context, case: Case, started: float) -> ReleaseReport:
         started=started,
         notes=case.notes,
         overridden=overriding.sentences(context, case.request, case.bypassed),
-        only=case.environment.services if case.environment.left else (),
+        only=records.services_of(case),
     )
 
 

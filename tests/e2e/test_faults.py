@@ -64,7 +64,7 @@ def test_a_story_that_does_not_end_as_it_should_is_seen() -> None:
     )
     done = run("-c", code)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "serves instead of" in done.stdout
+    assert "serve instead of" in done.stdout
 
 
 NEW, OLD = ("4f9a1c2", "1"), ("a81d0be", "0")

@@ -211,8 +211,9 @@ def _more_secrets(stage: Stage) -> dict[str, str]:
 
 # -- what is said -------------------------------------------------------------------------------------------
 _RUNNING = re.compile(r"^### (🟡|🟠)")
-_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) (?:`(\w+)` of )?\*\*\w+\*\*")
-_BACK = re.compile(r"^### 🟢 \*\*\w+\*\* is (?:back|already) on `(\w{7})`")
+_LIVE = re.compile(r"^### 🟢 `(\w{7})` (?:is live on|already serves) (?:`\w+` of )?\*\*\w+\*\*")
+_BACK = re.compile(r"^### 🟢 (?:`\w+` of )?\*\*\w+\*\* is (?:back|already) on `(\w{7})`")
+_ONLY = re.compile(r"`(\w+)` of \*\*")
 _AFTER = re.compile(r"^### [🔴⚪].* · `(\w{7})` (?:still serves|serves again)")
 _AS_BEFORE = re.compile(r"^### [🔴⚪].* · (?:what served still does|as it was before)")
 _DOUBT = re.compile(r"^### [🔴⚪].*\*\*(?:not restored|look at what serves now)\*\*")
@@ -243,10 +244,9 @@ def true_words(stage: Stage, before: Before, environment: str = ENVIRONMENT, *, 
 def judged(body: str, served: list[Served], before: Before) -> Iterator[str]:
     """Yield what a comment says of ``served`` that is not so."""
     title, shas = headline(body), {each.sha for each in served}
-    live = _LIVE.match(title)
-    claim = live or _BACK.match(title) or _AFTER.match(title)
-    if live is not None and live[2]:
-        shas = {each.sha for each in served if each.service == live[2]}
+    claim, only = _LIVE.match(title) or _BACK.match(title) or _AFTER.match(title), _ONLY.search(title)
+    if only is not None:
+        shas = {each.sha for each in served if each.service == only[1]}
     if claim is not None and shas != {claim[1]}:
         yield f"the comment says {claim[1]}, but {' and '.join(sorted(shas)) or 'nothing'} serves: {title}"
     unchanged = bool(_AS_BEFORE.match(title)) or "Nothing was changed" in body
@@ -332,7 +332,7 @@ def as_without_faults(stage: Stage, ran: Ran, decision: str, shas: Mapping[str, 
     found = {(each.service, each.sha) for each in serving(stage)}
     if found != {(name, sha[:7]) for name, sha in shas.items()}:
         serves = " and ".join(sorted(f"{name} {sha}" for name, sha in found))
-        yield f"afterwards {serves} instead of {' and '.join(f'{name} {sha[:7]}' for name, sha in shas.items())}"
+        yield f"afterwards {serves} serve instead of {' and '.join(f'{name} {sha[:7]}' for name, sha in shas.items())}"
 
 
 def describe(stage: Stage, environment: str = ENVIRONMENT) -> dict[str, Any]:

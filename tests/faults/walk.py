@@ -45,6 +45,7 @@ EDITS = (
 COMMAND = st.sampled_from(
     (
         *["deploy"] * 4,
+        *["one"] * 2,
         *["rollback"] * 3,
         *["push"] * 2,
         *["dispatch"] * 2,

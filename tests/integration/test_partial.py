@@ -75,6 +75,7 @@ def test_it_is_taken_back_and_gone_back_to(world: Any) -> None:
     outcome = world.say("/rollback staging", author="max")
     assert (outcome.reason, outcome.sha) == (Reason.ROLLED_BACK, sha(8))
     assert commits(world) == {"web": sha(8), "worker": sha(6)}
+    assert "🟢 `web` of **staging** is back on `0000008`" in world.shown
     assert world.github.kept[-1].payload["services"] == ["web"]
     assert world.say("/verify staging").reason is Reason.VERIFIED
     world.say("/history staging")
