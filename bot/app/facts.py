@@ -92,7 +92,9 @@ def gather(
     if request.trigger == "push":
         newer = context.gatherer.ask(lambda: _newer(context, context.deployments(name).result(), sha))
     stray = _stray(context, request, sha)
-    reviewers = context.gatherer.ask(_run_reviewers, context, request, environment) if releasing else given(None)
+    reviewers: Future[tuple[str, ...] | None] = given(None)
+    if releasing and deploying:
+        reviewers = context.gatherer.ask(_run_reviewers, context, request, environment)
     there = marks.in_force(context, (held or context.held(name)).result()[name], now)
     lock = there.lock
     alive = _lock_alive(context, lock)
@@ -123,7 +125,7 @@ def gather(
         lacks=lacks.result(),
         stray=stray.result(),
         newer=newer.result(),
-        run_reviews=reviewers.result() if deploying else None,
+        run_reviews=reviewers.result(),
         turn=turn,
         queues=context.settings.phase == "command",
     )

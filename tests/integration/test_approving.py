@@ -469,6 +469,7 @@ def test_a_rollback_waits_for_no_reviewer_of_ours(world: Any) -> None:
     text = text.replace("staging: {target: gcp,", "staging: {target: gcp, approvals: {environment: prod},")
     world.github.files[".github/slipway.yml", "main"] = text
     assert world.say("/rollback staging", author="max").reason is Reason.ROLLED_BACK
+    assert world.log.named("run_reviewers") == []
 
 
 def test_what_reviewers_said_cannot_be_read(reviewed: Any) -> None:
