@@ -148,7 +148,7 @@ def test_a_table_has_a_row_for_each_call_and_a_column_for_each_fault(story: str)
     assert head == ["#", "Call", *FAULTS]
     assert len(ruler) == len(head)
     assert [row[0] for row in body] == [str(number) for number in range(1, len(body) + 1)]
-    assert len({row[1] for row in body}) == len(body) > 20
+    assert len({row[1] for row in body}) == len(body) > 10
     for row in body:
         assert len(row) == len(head)
         assert re.fullmatch(r"`[a-z]+ [A-Z]+ [^`]+ #\d+`", row[1])

@@ -27,7 +27,8 @@ What would really follow is let happen. After a kill the job is run again (same 
 next command while the API says that the first run is over. After any other fault the job is run again if the bot gave up;
 after an outage that a green run has met, the next command comes. {sign} says that in the end:
 
-- users are served only what was verified, or what served before, and by all services the same release;
+- users are served only what was verified, or what served before, and by all services the same release (after one of some
+  services, by the others what they served);
 - every deployment has exactly one final status;
 - the last comment says what serves, and no comment says for ever that something is under way;
 - no lock is left;
