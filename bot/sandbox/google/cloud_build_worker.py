@@ -34,6 +34,7 @@ from bot.sandbox.google.cloud_build_tools import (
     tagged,
 )
 from bot.sandbox.images import BuildFailed, Image, build, split_tag
+from bot.sandbox.unpack import unpack
 from bot.sandbox.wire import WireError
 
 Json = dict[str, Any]
@@ -181,7 +182,7 @@ class Worker:
                 archive.extractall(self.folder)
         else:
             with tarfile.open(found.path, "r:gz") as archive:
-                archive.extractall(self.folder, filter="data")
+                unpack(archive, self.folder)
         return {**source, "generation": str(found.generation)}
 
     def _file_hashes(self, source: Json) -> Json:
@@ -206,7 +207,7 @@ class Worker:
         archive = self.folder / ".source.tar"
         archive.write_bytes(git(folder, "archive", "--format=tar", sha))
         with tarfile.open(archive) as tar:
-            tar.extractall(self.folder, filter="data")
+            unpack(tar, self.folder)
         archive.unlink()
         return sha
 

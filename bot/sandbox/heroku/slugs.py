@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
+from bot.sandbox.unpack import unpack as unpack_members
+
 FETCH_TIMEOUT = 60.0  # seconds without a byte
 PROCFILE_LINE = re.compile(r"^([A-Za-z0-9_-]+):\s*(.+?)\s*$")
 # What makes the buildpack take an app for Python: https://devcenter.heroku.com/articles/python-support
@@ -67,11 +69,13 @@ def unpack(tarball: Path, target: Path) -> None:
             if not members:
                 raise BuildError("The source archive is empty")
             strip = len(tops) == 1 and all(len(_parts(member)) > 1 or member.isdir() for member in members)
+            chosen = []
             for member in members:
                 kept = _parts(member)[1:] if strip else _parts(member)
                 if kept:
                     member.name = str(PurePosixPath(*kept))
-                    archive.extract(member, target, filter="data")
+                    chosen.append(member)
+            unpack_members(archive, target, chosen)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BuildError(f"The source is not a gzipped tar archive that can be unpacked: {error}") from error
 
