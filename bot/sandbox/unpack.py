@@ -36,7 +36,7 @@ def _check(member: tarfile.TarInfo) -> None:
     base = name.parent if member.issym() else PurePosixPath()  # a hard link names its target from the archive's root
     ways = [name, base / member.linkname] if member.issym() or member.islnk() else [name]
     if any(_leaves(way) for way in ways):
-        raise tarfile.TarError(f"{member.name} would leave the folder")
+        raise tarfile.TarError(f"{member.name} would be outside the destination")
 
 
 def _leaves(way: PurePosixPath) -> bool:
