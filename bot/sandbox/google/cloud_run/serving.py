@@ -7,6 +7,7 @@ service lives, so that a tag that comes back has its old address.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from bot.sandbox.google.cloud_run.revisions import Revision
 from bot.sandbox.runtime import Instance
 
 Json = dict[str, Any]
+_DRAINING = 2.0  # seconds at most that a revision is left for the requests that it was given
 INTERNAL_ONLY = frozenset(
     {"INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER", "INGRESS_TRAFFIC_NONE"}
 )
@@ -86,6 +88,8 @@ class Site:
         self._of: dict[Instance, Revision] = {}  # whose each process is, or was
         self._gateways: dict[str, Gateway] = {}
         self._lock = threading.Lock()
+        self._under_way: Counter[str] = Counter()  # requests, by the name of their revision
+        self._routing = threading.Condition()
         self.url = self.address("")
 
     def address(self, tag: str) -> str:
@@ -107,12 +111,19 @@ class Site:
         return self._gateways[tag]
 
     def serve(self, targets: list[Target]) -> None:
-        """Route to these targets from now on: start what is cold, then switch, then stop what is out."""
+        """Route to these targets from now on: start what is cold, then switch, then stop what is out.
+
+        What is out answers the requests that it was given before: an instance is shut down once it handles none
+        (cloud.google.com/run/docs/container-contract, instance shutdown).
+        """
         for target in targets:
             target.revision.running()
-        before = {target.revision for target in self.targets}
-        self.targets = list(targets)
-        for revision in before - {target.revision for target in targets}:
+        with self._routing:
+            before = {target.revision for target in self.targets}
+            self.targets = list(targets)
+            out = before - {target.revision for target in targets}
+            self._routing.wait_for(lambda: not any(self._under_way[each.name] for each in out), _DRAINING)
+        for revision in out:
             revision.stop()
 
     def statuses(self) -> list[Json]:
@@ -155,11 +166,22 @@ class Site:
         return self.platform.dice.choices(weighted, weights)[0].revision
 
     def _pick(self, tag: str) -> Instance | None:
-        revision = self.chosen(tag)
-        instance = revision.running() if revision else None
-        if revision is not None and instance is not None:
+        with self._routing:
+            revision = self.chosen(tag)
+            if revision is None:
+                return None
+            self._under_way[revision.name] += 1
+        instance = revision.running()
+        if instance is None:
+            self._ended(revision)
+        else:
             self._of[instance] = revision
         return instance
+
+    def _ended(self, revision: Revision) -> None:
+        with self._routing:
+            self._under_way[revision.name] -= 1
+            self._routing.notify_all()
 
     def _observe(self, tag: str, request: GatewayRequest) -> None:
         """Log a request, and count it for the revision that it has reached.
@@ -169,6 +191,8 @@ class Site:
         for the revision by whichever address it came: the metrics know no tags.
         """
         revision = self._of.get(request.instance)
+        if revision is not None:
+            self._ended(revision)
         service = str(self.resource()["name"]).rsplit("/", 1)[-1]
         source = self.platform.revision_logs(service, revision.name if revision else "")
         self._log(tag, request, source)
