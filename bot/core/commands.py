@@ -168,7 +168,8 @@ def _place(verb: Verb, word: str, places: dict[str, str], services: list[str]) -
     return f"`{verb.name}` does not know what to do with `{word}`."
 
 
-_QUOTES = str.maketrans(
+# What phones and copying put into commands: curly quotes, which are read as straight ones, and what nobody sees.
+CURLY = str.maketrans(
     {"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'"}
     | dict.fromkeys(map(chr, (0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF)), ""),
 )
@@ -176,7 +177,7 @@ _QUOTES = str.maketrans(
 
 def _heal(text: str) -> str:
     """Undo what phones and copying do to commands: curly quotes, dashes for ``--``, odd and invisible spaces."""
-    text = re.sub(r"\s", " ", text.translate(_QUOTES))
+    text = re.sub(r"\s", " ", text.translate(CURLY))
     return re.sub(r"(?<=\s)[\u2013\u2014](?=\w)", "--", text)
 
 

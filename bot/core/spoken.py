@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from bot.core.commands import Command, Misread, parse_comment
+from bot.core.commands import CURLY, Command, Misread, parse_comment
 from bot.core.overrides import FLAG, OVERRIDABLE
 from bot.core.registry import EVERY, REGISTRY, SEVERITIES, Verb
 
@@ -17,13 +17,18 @@ _VALUES: Mapping[str, tuple[str, ...]] = {FLAG: OVERRIDABLE, "severity": SEVERIT
 
 def line(verb: str, words: Iterable[str], flags: Mapping[str, str | bool | None]) -> str:
     """Return the line of a comment. ``flags`` by name: a value, or whether a switch is there."""
-    said = [f"/{verb}", *map(shlex.quote, words)]
+    said = [f"/{verb}", *map(_quoted, words)]
     for name, value in flags.items():
         if isinstance(value, str):
-            said.append(f"--{name}={shlex.quote(value)}")
+            said.append(f"--{name}={_quoted(value)}")
         elif value:
             said.append(f"--{name}")
     return " ".join(said)
+
+
+def _quoted(word: str) -> str:
+    """Quote a word. The parser reads curly quotes as straight ones: left as they are, they would end the word."""
+    return shlex.quote(word.translate(CURLY))
 
 
 def read_back(said: str) -> Command | Misread:

@@ -53,10 +53,27 @@ def test_what_is_no_one_line(said: str) -> None:
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_whatever_is_typed_it_is_one_command_as_meant_or_none(word: str, reason: str) -> None:
     read = read_back(line("deploy", ["staging"], {"reason": reason}))
-    if isinstance(read, Command) and reason.isprintable() and reason.isascii():
-        assert read.flags.get("reason") == reason
+    if isinstance(read, Command):
+        assert (read.environment, read.services, list(read.flags)) == ("staging", (), ["reason"])
+        if reason.isprintable() and reason.isascii():
+            assert read.flags["reason"] == reason
     read = read_back(line("verify", [word], {}))
     assert isinstance(read, Misread) or len(parse_comment(read.text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "heard"),
+    [
+        ("it\u2019s late", "it's late"),
+        ("it\u2019s what\u2019s due", "it's what's due"),
+        ("x\u2019 --override=approvals \u2018", "x' --override=approvals '"),
+        ("\u201cdemo\u201d at ten", '"demo" at ten'),
+    ],
+)
+def test_a_curly_quote_does_not_end_a_value(reason: str, heard: str) -> None:
+    read = read_back(line("deploy", ["staging"], {"reason": reason}))
+    assert isinstance(read, Command)
+    assert (read.environment, read.services, read.flags) == ("staging", (), {"reason": heard})
 
 
 WHERE: dict[str, Any] = {"environments": ("staging", "production"), "services": ("web", "worker")}
