@@ -25,6 +25,8 @@ from bot.errors import SettingsError, SlipwayError
 
 CONFIG = Path(".github/slipway.yml")
 _FLAG = "flag_"
+_GITHUB = "github.com"
+_TENANTS = ".ghe.com"  # GitHub Enterprise Cloud with data residency
 _PATIENCE = 10.0  # seconds that git and gh may take
 _REMOTE = re.compile(
     r"(?:https?://(?:[^/@]+@)?|(?:ssh|git)://(?:[^/@]+@)?|[^/@:]+@)(?P<host>[^/:]+)(?::\d+)?[/:](?P<path>[^/]+/[^/]+?)(?:\.git)?/?"
@@ -41,7 +43,12 @@ class Place:
     @property
     def api(self) -> str:
         """The address of the REST API (docs.github.com: on GitHub Enterprise Server it is below ``/api/v3``)."""
-        return "https://api.github.com" if self.host == "github.com" else f"https://{self.host}/api/v3"
+        return f"https://api.{self.host}" if self.githubs_own else f"https://{self.host}/api/v3"
+
+    @property
+    def githubs_own(self) -> bool:
+        """Whether GitHub itself runs the host."""
+        return self.host == _GITHUB or self.host.endswith(_TENANTS)
 
     @property
     def server(self) -> str:
@@ -52,7 +59,10 @@ class Place:
 def remote_place(url: str) -> Place | None:
     """Read where a git remote is; None for one that is no ``owner/name`` on a host."""
     found = _REMOTE.fullmatch(url.strip())
-    return Place(host=found["host"].lower(), repository=found["path"]) if found else None
+    if found is None:
+        return None
+    host = found["host"].lower()
+    return Place(host=_GITHUB if host == f"ssh.{_GITHUB}" else host, repository=found["path"])  # ssh on port 443
 
 
 # -- the command line ---------------------------------------------------------------------------------------
@@ -154,7 +164,7 @@ def where(repository: str, environ: Mapping[str, str], run: Callable[..., str] |
         *host, owner, name = ("", "", *named.split("/"))[-3:] if named.count("/") in {1, 2} else ("", "", "")
         if not owner or not name:
             raise SettingsError(f"{named} is no repository.", hint="Write it as owner/name.")
-        return Place(host=host[0] or environ.get("GH_HOST", "") or "github.com", repository=f"{owner}/{name}")
+        return Place(host=host[0] or environ.get("GH_HOST", "") or _GITHUB, repository=f"{owner}/{name}")
     url = (run or _run)("git", "remote", "get-url", "origin")
     place = remote_place(url)
     if place is None:
@@ -169,7 +179,7 @@ def _post(place: Place, number: int, said: str) -> tuple[int, int]:
     """Comment; returns the thread's number and the comment's id. After a lost reply it is looked for, not repeated."""
     from bot.github import api  # noqa: PLC0415 - heavy, and not wanted for completing
 
-    token = _token(place, os.environ)
+    token = token_for(place, os.environ)
     address = os.environ.get("GITHUB_API_URL", "") or place.api
     with api.connect(token=token, repository=place.repository, api_url=address) as github:
         if not number:
@@ -191,15 +201,26 @@ def _of_branch(find: Callable[[str], tuple[int, ...]]) -> int:
     raise SettingsError(sentence, hint="Say which one: --pull N")
 
 
-def _token(place: Place, environ: Mapping[str, str]) -> str:
-    """Return the person's own token: from the environment, else from GitHub's own command line."""
-    token = (
-        environ.get("GH_TOKEN", "")
-        or environ.get("GITHUB_TOKEN", "")
-        or _run("gh", "auth", "token", "--hostname", place.host)
-    )
+def token_for(place: Place, environ: Mapping[str, str], run: Callable[..., str] | None = None) -> str:
+    """Return the person's own token for a host: from the environment, else from GitHub's own command line.
+
+    The host may be whatever a clone's remote says, so a token for GitHub goes to no other (cli.github.com,
+    ``gh help environment``), unless the person has named the API, too.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if place.githubs_own or environ.get("GITHUB_API_URL", ""):
+        names = ("GH_TOKEN", "GITHUB_TOKEN")
+    else:
+        names = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    token = next((environ[name] for name in names if environ.get(name, "")), "")
+    token = token or (run or _run)("gh", "auth", "token", "--hostname", place.host)
     if not token:
-        raise SettingsError("There is no token for GitHub.", hint="Log in by `gh auth login`, or set GH_TOKEN.")
+        raise SettingsError(
+            f"There is no token for {place.host}.",
+            hint=f"Log in by `gh auth login --hostname {place.host}`, or set {names[0]}.",
+        )
     return token
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bot.core.registry import REGISTRY, SEVERITIES
+from bot.core.registry import REGISTRY, SEVERITIES, Verb
 from bot.errors import SettingsError
-from bot.terminal import Place, declared, remote_place, where
+from bot.terminal import Place, declared, remote_place, token_for, where
 
 CONFIG = "environments: {staging: {}, production: {}}\ntargets: {gcp: {services: {web: {}, worker: {}}}, heroku: {}}\n"
 
@@ -25,6 +25,7 @@ CONFIG = "environments: {staging: {}, production: {}}\ntargets: {gcp: {services:
         ("https://token@GitHub.com/acme/shop/\n", "github.com", "acme/shop"),
         ("git@github.com:acme/shop.git", "github.com", "acme/shop"),
         ("ssh://git@github.acme.com:2222/acme/my.shop.git", "github.acme.com", "acme/my.shop"),
+        ("ssh://git@ssh.github.com:443/acme/shop.git", "github.com", "acme/shop"),
         ("git://git.acme.com/acme/shop", "git.acme.com", "acme/shop"),
     ],
 )
@@ -39,9 +40,43 @@ def test_what_names_no_repository_on_a_host(url: str) -> None:
     assert remote_place(url) is None
 
 
-def test_the_api_of_a_host() -> None:
-    assert Place(host="github.com", repository="a/b").api == "https://api.github.com"
-    assert Place(host="git.acme.com", repository="a/b").api == "https://git.acme.com/api/v3"
+@pytest.mark.parametrize(
+    ("host", "api"),
+    [
+        ("github.com", "https://api.github.com"),
+        ("acme.ghe.com", "https://api.acme.ghe.com"),
+        ("git.acme.com", "https://git.acme.com/api/v3"),
+        ("ghe.com.acme.com", "https://ghe.com.acme.com/api/v3"),
+    ],
+)
+def test_the_api_of_a_host(host: str, api: str) -> None:
+    assert Place(host=host, repository="a/b").api == api
+
+
+@pytest.mark.parametrize(
+    ("host", "environ", "token"),
+    [
+        ("github.com", {"GH_TOKEN": "a", "GITHUB_TOKEN": "b", "GH_ENTERPRISE_TOKEN": "c"}, "a"),
+        ("github.com", {"GITHUB_TOKEN": "b"}, "b"),
+        ("acme.ghe.com", {"GH_TOKEN": "a"}, "a"),
+        ("git.acme.com", {"GH_TOKEN": "a", "GH_ENTERPRISE_TOKEN": "c"}, "c"),
+        ("git.acme.com", {"GH_TOKEN": "a", "GITHUB_ENTERPRISE_TOKEN": "d"}, "d"),
+        ("git.acme.com", {"GH_TOKEN": "a", "GITHUB_API_URL": "https://git.acme.com/api/v3"}, "a"),
+        ("git.acme.com", {"GH_TOKEN": "a"}, "git.acme.com's, of gh"),
+        ("github.com", {"GH_ENTERPRISE_TOKEN": "c"}, "github.com's, of gh"),
+    ],
+)
+def test_whose_token_a_host_is_given(host: str, environ: dict[str, str], token: str) -> None:
+    place = Place(host=host, repository="a/b")
+    assert token_for(place, environ, lambda *words: f"{words[-1]}'s, of gh") == token
+
+
+@pytest.mark.parametrize(("host", "named"), [("github.com", "GH_TOKEN"), ("evil.example", "GH_ENTERPRISE_TOKEN")])
+def test_without_a_token_it_is_told_which_variable_counts(host: str, named: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        token_for(Place(host=host, repository="a/b"), {}, lambda *_: "")
+    assert host in raised.value.message
+    assert named in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -132,8 +167,11 @@ def test_a_shell_is_offered(typed: str, words: list[str], tmp_path: Path) -> Non
     assert found == sorted(words)
 
 
-def test_a_shell_is_offered_every_command_and_every_flag(tmp_path: Path) -> None:
+def test_a_shell_is_offered_every_command(tmp_path: Path) -> None:
     assert [word for word in offered("slipway say ", tmp_path) if not word.startswith("-")] == sorted(REGISTRY)
-    for verb in ("deploy", "rollback", "logs"):
-        flags = {word for word in offered(f"slipway say {verb} --", tmp_path) if word != "--help"}
-        assert flags == {f"--{flag.name}" for flag in REGISTRY[verb].flags}
+
+
+@pytest.mark.parametrize("verb", REGISTRY.values(), ids=lambda verb: verb.name)
+def test_a_shell_is_offered_every_flag_of_a_command_and_no_other(verb: Verb, tmp_path: Path) -> None:
+    flags = {word for word in offered(f"slipway say {verb.name} --", tmp_path) if word != "--help"}
+    assert flags == {f"--{flag.name}" for flag in verb.flags}
