@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def _post(place: Place, number: int, said: str) -> tuple[int, int]:
     with api.connect(token=token, repository=place.repository, api_url=address) as github:
         if not number:
             number = _of_branch(github.pull_requests_from)
-        return number, github.comment(number, said).id
+        return number, github.say(number, said, datetime.now(UTC)).id
 
 
 def _of_branch(find: Callable[[str], tuple[int, ...]]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.github import GitHub
-from bot.sandbox.wire import Fault
+from bot.sandbox.wire import Fault, FaultKind
 
 Say = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -95,12 +95,20 @@ def test_what_the_bot_would_not_understand_is_not_said(
     assert comments(github) == []
 
 
-@pytest.mark.parametrize("kind", ["lose_reply", "reset"])
-def test_a_lost_reply_never_makes_two_comments(say: Say, github: GitHub, kind: str) -> None:
-    github.fail(Fault(route=r"^POST .*/comments$", kind=kind))  # type: ignore[arg-type]
+@pytest.mark.parametrize("kind", ["lose_reply", "refuse"])
+@pytest.mark.parametrize("before", [(), ("dana",), ("lee",)], ids=["first", "again", "after another"])
+def test_a_lost_reply_makes_one_comment_more_neither_two_nor_none(
+    say: Say, github: GitHub, kind: FaultKind, before: tuple[str, ...]
+) -> None:
+    github.add_user("lee")
+    repository = github.repositories["acme/shop"]
+    for author in before:
+        repository.comment(1, "/deploy staging", author=author)
+    github.fail(Fault(route=r"^POST .*/comments$", kind=kind))
     done = say("deploy", "staging")
     assert done.returncode == 0, done.stderr
-    assert comments(github) == [("dana", "/deploy staging")]
+    assert comments(github) == [(author, "/deploy staging") for author in (*before, "dana")]
+    assert done.stdout.rstrip().endswith(f"#issuecomment-{repository.thread(1)[-1].id}")
 
 
 def test_without_a_pull_request_it_is_asked_for(say: Say, github: GitHub) -> None:
